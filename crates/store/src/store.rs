@@ -1,0 +1,193 @@
+//! The trait every engine implements.
+
+use henge_ring::{Partition, Token};
+use henge_versioning::{DecodeError, Merge, RecordRef, Stamp, merge};
+
+/// A key with its token, so that it is hashed once on its way through a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The key's bytes.
+    pub bytes: &'a [u8],
+    /// `Token::of(bytes)`.
+    pub token: Token,
+}
+
+impl<'a> Key<'a> {
+    /// Hashes the key.
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, token: Token::of(bytes) }
+    }
+}
+
+/// A record as the store holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The record.
+    pub record: RecordRef<'a>,
+    /// Its digest, kept beside it so that comparing replicas does not read the value.
+    pub digest: u64,
+}
+
+/// What an update decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Leave the key as it is.
+    Keep,
+    /// Store the record written to the scratch buffer in place of the present one.
+    Write,
+}
+
+/// What an update did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing changed.
+    Kept,
+    /// The key now holds another record.
+    Changed,
+}
+
+/// Why a store refused. In every case the key is as it was before.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The write would pass the memory limit.
+    #[error("store is full: {used} of {limit} bytes used, this write needs {needed} more")]
+    Full {
+        /// Bytes in use.
+        used: u64,
+        /// The limit.
+        limit: u64,
+        /// What the write would have added.
+        needed: u64,
+    },
+    /// Too many different keys have this token (only made on purpose).
+    #[error("{count} keys share one token; no more are accepted")]
+    Crowded {
+        /// How many there are.
+        count: usize,
+    },
+    /// The bytes to be merged are not a record.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A durable engine's disk failed; nothing is acknowledged from it any more.
+    #[error("disk: {0}")]
+    Disk(String),
+}
+
+/// One entry of a partition's op log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Position in this replica's log of this partition; grows by one with each change.
+    pub seq: u64,
+    /// Token of the key that changed; the record itself is read from the store when it is sent.
+    pub token: Token,
+}
+
+/// The log no longer reaches back to the position asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log starts at {oldest}, {asked} was asked for")]
+pub struct OpLogGap {
+    /// The first position still there.
+    pub oldest: u64,
+    /// The one asked for.
+    pub asked: u64,
+}
+
+/// Where a scan goes on: after every key with this token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor(pub u64);
+
+/// What a sweep took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Records removed.
+    pub records: u64,
+    /// Bytes given back.
+    pub bytes: u64,
+}
+
+/// How full the store is. Bytes include keys, headers, table slots and the op log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Records held, dead and expired ones included.
+    pub records: u64,
+    /// Bytes in use.
+    pub bytes: u64,
+    /// The limit; `u64::MAX` for none.
+    pub limit: u64,
+}
+
+/// A replica's storage engine. Object safe, so that a node takes any engine as `Arc<dyn Store>`;
+/// shared by all data threads. Every engine runs the same test suite (`tests/suite`).
+///
+/// Callbacks run under the key's lock: they must be short and must not call the store.
+pub trait Store: Send + Sync + 'static {
+    /// Shows the record under `key`.
+    fn read(&self, key: Key<'_>, visit: &mut dyn FnMut(Option<Stored<'_>>));
+
+    /// Atomically for this key: shows the present record to `decide`, which may write an encoded
+    /// record to the (cleared) scratch buffer and answer [`Decision::Write`].
+    fn update(
+        &self,
+        key: Key<'_>,
+        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+    ) -> Result<Written, StoreError>;
+
+    /// Joins an incoming record into the key's.
+    fn merge(&self, key: Key<'_>, incoming: RecordRef<'_>) -> Result<Written, StoreError> {
+        let mut failed = None;
+        let written = self.update(key, &mut |present, out| {
+            let Some(present) = present else {
+                out.extend_from_slice(incoming.as_bytes());
+                return Decision::Write;
+            };
+            match merge(present.record.as_bytes(), incoming.as_bytes(), out) {
+                Ok(Merge::Unchanged) => Decision::Keep,
+                Ok(Merge::Joined) => Decision::Write,
+                Ok(Merge::Incoming) => {
+                    out.clear();
+                    out.extend_from_slice(incoming.as_bytes());
+                    Decision::Write
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    Decision::Keep
+                }
+            }
+        })?;
+        failed.map_or(Ok(written), |error| Err(error.into()))
+    }
+
+    /// Visits the partition's records in token order, from after `from` (from the start for
+    /// `None`), until at least `limit` were shown; keys with equal tokens stay together. Returns
+    /// where to go on, `None` at the end. A record present during the whole scan is shown.
+    fn scan(
+        &self,
+        partition: Partition,
+        from: Option<Cursor>,
+        limit: usize,
+        visit: &mut dyn FnMut(&[u8], Stored<'_>),
+    ) -> Option<Cursor>;
+
+    /// Removes from the partition every record whose horizon lies at or before `before_ms`. The
+    /// caller subtracts the margins for clock skew and late messages from its clock first.
+    fn sweep(&self, partition: Partition, before_ms: u64) -> Swept;
+
+    /// Up to `limit` changes of the partition from position `from` on, oldest first.
+    fn changes(
+        &self,
+        partition: Partition,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, OpLogGap>;
+
+    /// The newest stamp this store has ever held: a node whose clock starts behind it after a
+    /// restart would stamp into the past.
+    fn newest(&self) -> Stamp;
+
+    /// How full the store is.
+    fn usage(&self) -> Usage;
+
+    /// How many partition bits the store was made for.
+    fn partition_bits(&self) -> u8;
+}

@@ -1,0 +1,51 @@
+//! The hybrid logical clock, shared by the data threads of a node.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::HlcTime;
+
+/// Hybrid logical clock (Kulkarni et al., 2014): never goes back, stays within the skew bound of
+/// wall time, and is ahead of every stamp it has seen.
+#[derive(Debug)]
+pub struct Clock {
+    last: AtomicU64,
+    max_skew_ms: u64,
+}
+
+/// A peer's stamp lies further ahead of this node's wall clock than the bound allows; it was not
+/// taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a stamp is {ahead_ms} ms ahead of this node's clock, more than the bound of {bound_ms} ms")]
+pub struct SkewError {
+    /// How far ahead it was.
+    pub ahead_ms: u64,
+    /// The bound.
+    pub bound_ms: u64,
+}
+
+impl Clock {
+    /// A clock that accepts remote stamps at most `max_skew_ms` ahead of its own wall time.
+    pub fn new(max_skew_ms: u64) -> Self {
+        Self { last: AtomicU64::new(0), max_skew_ms }
+    }
+
+    /// The next time: greater than every time returned or observed so far.
+    pub fn now(&self, wall_ms: u64) -> HlcTime {
+        let wall = HlcTime::new(wall_ms, 0).0;
+        let before = self
+            .last
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(wall.max(last + 1)))
+            .unwrap_or_else(|last| last);
+        HlcTime(wall.max(before + 1))
+    }
+
+    /// Takes a remote time into account, so that later stamps of this node are greater.
+    pub fn observe(&self, remote: HlcTime, wall_ms: u64) -> Result<(), SkewError> {
+        let ahead_ms = remote.millis().saturating_sub(wall_ms);
+        if ahead_ms > self.max_skew_ms {
+            return Err(SkewError { ahead_ms, bound_ms: self.max_skew_ms });
+        }
+        self.last.fetch_max(remote.0, Ordering::Relaxed);
+        Ok(())
+    }
+}
