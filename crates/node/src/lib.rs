@@ -1,1 +1,25 @@
-//! placeholder
+//! One node assembled, and the way to embed one.
+//!
+//! The heart is the [`Engine`]: one machine per data thread that coordinates requests, answers
+//! other nodes as a replica and remembers what is still owed. It does no I/O and reads no clock; a
+//! data thread (here) or the simulator (in `tests/`) drives it with events and carries out what it
+//! says. Doors (RESP, HTTP) and embedding programs reach it through [`LocalNode`] on the data
+//! thread, or through [`Handle`] from anywhere else.
+
+mod bucket;
+pub use bucket::{Bucket, Buckets, Kind};
+
+mod request;
+pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};
+
+mod outcome;
+pub use outcome::{Done, Failure, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole};
+
+mod engine;
+pub use engine::{Engine, Now, Ticket};
+
+mod local;
+pub use local::{ConnectionDoor, DoorShard, LocalNode, ScanPage, SinkId, Sink};
+
+mod handle;
+pub use handle::{Handle, NodeInfo, PeerInfo, ReplicaView};

@@ -1,0 +1,62 @@
+//! Buckets: rules for the keys that share a prefix.
+
+/// How the values of a bucket behave under concurrent writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The session lattice: logout wins, fields merge one by one, ids are not reused.
+    Session,
+    /// Last writer wins, by hybrid time: for what people keep in Redis beside sessions.
+    Register,
+    /// Concurrent values are kept as siblings until a write that has seen them resolves them.
+    Siblings,
+}
+
+/// The rules of one bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its name, as HTTP and metrics show it.
+    pub name: String,
+    /// Keys that start with this belong to it; the longest matching prefix wins.
+    pub prefix: Vec<u8>,
+    /// How values merge.
+    pub kind: Kind,
+    /// Lifetime given to a value written without one, in milliseconds; `None`: it stays.
+    pub default_ttl_ms: Option<u64>,
+}
+
+/// All buckets, in the order of matching.
+#[derive(Clone, Debug)]
+pub struct Buckets {
+    longest_first: Vec<Bucket>,
+    rest: Bucket,
+}
+
+impl Buckets {
+    /// The built-in buckets: usual session prefixes are sessions, `siblings:` keeps siblings,
+    /// everything else is a register.
+    pub fn builtin() -> Self {
+        let bucket = |name: &str, prefix: &str, kind| Bucket {
+            name: name.to_owned(),
+            prefix: prefix.as_bytes().to_vec(),
+            kind,
+            default_ttl_ms: None,
+        };
+        let sessions = ["sess:", "session:", "sessions:", "spring:session:", "PHPREDIS_SESSION:", "tower.sess:"];
+        let mut longest_first: Vec<_> =
+            sessions.iter().map(|prefix| bucket("sessions", prefix, Kind::Session)).collect();
+        longest_first.push(bucket("siblings", "siblings:", Kind::Siblings));
+        longest_first.sort_by_key(|bucket| std::cmp::Reverse(bucket.prefix.len()));
+        Self { longest_first, rest: bucket("default", "", Kind::Register) }
+    }
+
+    /// The bucket a key belongs to.
+    #[inline]
+    pub fn of(&self, key: &[u8]) -> &Bucket {
+        self.longest_first.iter().find(|b| key.starts_with(&b.prefix)).unwrap_or(&self.rest)
+    }
+
+    /// Every bucket, the catch-all last.
+    pub fn iter(&self) -> impl Iterator<Item = &Bucket> {
+        self.longest_first.iter().chain([&self.rest])
+    }
+}

@@ -1,0 +1,104 @@
+//! How a request ended. Both doors answer from this one table.
+
+use henge_ring::NodeId;
+
+/// How a request ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was done, or why not.
+    pub result: Result<Done, Failure>,
+    /// Which replicas answered, where it was asked for.
+    pub receipt: Option<Receipt>,
+}
+
+/// A request that was carried out with the consistency asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// For writes: the condition held, or there was something to delete or to touch.
+    pub applied: bool,
+    /// The write was taken and changed nothing, because the session is dead.
+    pub absorbed: bool,
+    /// Reads: the merged record as encoded, if any (dead or expired ones included: ask
+    /// `RecordRef::is_live`). Conditional writes and deletes: the record before.
+    pub record: Option<Vec<u8>>,
+}
+
+/// A request that was not, or perhaps not, carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It did not happen and will not: too few replicas could be reached or accepted it.
+    #[error("needed {needed} got {got}{note}")]
+    Failed {
+        /// Replies needed.
+        needed: u8,
+        /// Replies there were.
+        got: u8,
+        /// More, starting with `: `, or nothing.
+        note: &'static str,
+    },
+    /// It may or may not have happened: some replica may hold it, too few said so in time.
+    #[error("needed {needed} got {got}: it may or may not have happened")]
+    Unknown {
+        /// Replies needed.
+        needed: u8,
+        /// Replies there were.
+        got: u8,
+    },
+    /// The request makes no sense; nothing was done.
+    #[error("{0}")]
+    Invalid(String),
+    /// Too many requests are in flight; nothing was done.
+    #[error("{in_flight} requests are in flight, no more are taken now")]
+    Busy {
+        /// How many.
+        in_flight: u64,
+    },
+    /// The store is full; nothing was done.
+    #[error("{0}")]
+    Full(String),
+    /// The node is not serving (starting, or stopping); nothing was done.
+    #[error("this node is {0}")]
+    NotReady(&'static str),
+}
+
+/// Which replicas answered, and as what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Replies needed.
+    pub needed: u8,
+    /// Every place of the key's preference list.
+    pub places: Vec<ReceiptPlace>,
+}
+
+/// One place of the preference list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptPlace {
+    /// The node that was asked.
+    pub node: NodeId,
+    /// Primary, or fallback for another node.
+    pub role: ReplicaRole,
+    /// What it said by the time of the answer.
+    pub answer: ReplicaAnswer,
+}
+
+/// In which capacity a node was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaRole {
+    /// It owns the key.
+    Primary,
+    /// It stands in for this primary.
+    FallbackFor(NodeId),
+}
+
+/// What a replica had said when the request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaAnswer {
+    /// It holds the write, or answered the read, in memory.
+    InMemory,
+    /// It holds the write on disk.
+    Durable,
+    /// Nothing yet.
+    Pending,
+    /// It refused, or could not be reached.
+    Failed,
+}

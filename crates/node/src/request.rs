@@ -1,0 +1,112 @@
+//! What a client may ask of one key.
+
+use henge_versioning::VersionVector;
+use smallvec::SmallVec;
+
+/// One request on one key.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The key; its prefix names the bucket.
+    pub key: &'a [u8],
+    /// What to do.
+    pub operation: Operation<'a>,
+    /// With which consistency.
+    pub options: Options,
+}
+
+/// Names with their new values; `None` removes the field.
+pub type FieldWrites<'a> = SmallVec<[(&'a [u8], Option<&'a [u8]>); 4]>;
+
+/// The operations on one key.
+#[derive(Clone, Debug)]
+pub enum Operation<'a> {
+    /// Read.
+    Get,
+    /// Set the whole value.
+    Put {
+        /// The new value.
+        value: &'a [u8],
+        /// What becomes of the deadline.
+        expiry: Expiry,
+        /// Only if.
+        condition: Condition,
+    },
+    /// Set or remove single fields; the others stay.
+    PutFields {
+        /// The fields.
+        fields: FieldWrites<'a>,
+        /// What becomes of the deadline.
+        expiry: Expiry,
+    },
+    /// Destroy: a session that is destroyed never comes back.
+    Delete {
+        /// Only if.
+        condition: Condition,
+    },
+    /// Move the deadline; never creates.
+    Expire {
+        /// New deadline, milliseconds since 1970, or `henge_versioning::NEVER`. One in the past
+        /// deletes.
+        at: u64,
+        /// Only if.
+        condition: Condition,
+    },
+    /// Add a value to a sibling set, replacing those that `context` has seen.
+    PutSibling {
+        /// The new value.
+        value: &'a [u8],
+        /// What the writer has read.
+        context: VersionVector,
+        /// What becomes of the deadline.
+        expiry: Expiry,
+    },
+    /// Remove the siblings that `context` has seen.
+    DeleteSiblings {
+        /// What the writer has read.
+        context: VersionVector,
+    },
+}
+
+/// What a write does to the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Leave it as it is (KEEPTTL).
+    Keep,
+    /// Remove it, or take the bucket's default (a plain SET).
+    Clear,
+    /// Milliseconds since 1970.
+    At(u64),
+}
+
+/// When a write applies. Every condition but `Always` is decided by one coordinator per key (its
+/// first reachable primary) after a quorum read: one winner, except across a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Unconditionally.
+    Always,
+    /// The key is absent (NX; for deadlines: has no deadline).
+    Absent,
+    /// The key is there (XX; for deadlines: has a deadline).
+    Present,
+    /// The key's record has this digest (0: is absent): compare and set.
+    Digest(u64),
+    /// For deadlines: only if the new one is later (GT).
+    Later,
+    /// For deadlines: only if the new one is earlier (LT).
+    Earlier,
+}
+
+/// Consistency of one request; what is `None` comes from the connection, the bucket or the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Replies a read waits for.
+    pub r: Option<u64>,
+    /// Replicas a write waits for.
+    pub w: Option<u64>,
+    /// Only primaries count (true), or fallbacks too (false).
+    pub strict: Option<bool>,
+    /// Milliseconds until the answer must be given.
+    pub timeout_ms: Option<u64>,
+    /// Whether the outcome carries a receipt.
+    pub receipt: bool,
+}
