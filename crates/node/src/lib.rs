@@ -13,7 +13,9 @@ mod request;
 pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};
 
 mod outcome;
-pub use outcome::{Done, Failure, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole};
+pub use outcome::{
+    Done, Failure, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Shortage, Unready,
+};
 
 mod engine;
 pub use engine::{Engine, Now, Ticket};

@@ -1,6 +1,7 @@
 //! How a request ended. Both doors answer from this one table.
 
 use henge_ring::NodeId;
+use serde::{Deserialize, Serialize};
 
 /// How a request ended.
 #[derive(Clone, Debug)]
@@ -24,17 +25,17 @@ pub struct Done {
 }
 
 /// A request that was not, or perhaps not, carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Failure {
     /// It did not happen and will not: too few replicas could be reached or accepted it.
-    #[error("needed {needed} got {got}{note}")]
+    #[error("needed {needed} got {got}: {why}")]
     Failed {
         /// Replies needed.
         needed: u8,
         /// Replies there were.
         got: u8,
-        /// More, starting with `: `, or nothing.
-        note: &'static str,
+        /// Why there were no more.
+        why: Shortage,
     },
     /// It may or may not have happened: some replica may hold it, too few said so in time.
     #[error("needed {needed} got {got}: it may or may not have happened")]
@@ -58,11 +59,39 @@ pub enum Failure {
     Full(String),
     /// The node is not serving (starting, or stopping); nothing was done.
     #[error("this node is {0}")]
-    NotReady(&'static str),
+    NotReady(Unready),
+}
+
+/// Why too few replicas took part, though nothing was written anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Shortage {
+    /// The others cannot be reached.
+    #[error("no more replicas can be reached; nothing was changed")]
+    Unreachable,
+    /// They were asked and did not answer in time.
+    #[error("no more replicas answered in time; nothing was changed")]
+    Silent,
+    /// This node holds no replica of the key and no node that does can be reached.
+    #[error("no node that holds the key can be reached; nothing was changed")]
+    NoCoordinator,
+}
+
+/// Why a node does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Unready {
+    /// Not every configured peer is known yet.
+    #[error("waiting for its peers")]
+    Starting,
+    /// It lost its data and is fetching it from the other replicas.
+    #[error("fetching its data from the other replicas")]
+    Filling,
+    /// It is shutting down.
+    #[error("stopping")]
+    Stopping,
 }
 
 /// Which replicas answered, and as what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Replies needed.
     pub needed: u8,
@@ -71,7 +100,7 @@ pub struct Receipt {
 }
 
 /// One place of the preference list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptPlace {
     /// The node that was asked.
     pub node: NodeId,
@@ -82,7 +111,7 @@ pub struct ReceiptPlace {
 }
 
 /// In which capacity a node was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplicaRole {
     /// It owns the key.
     Primary,
@@ -91,7 +120,7 @@ pub enum ReplicaRole {
 }
 
 /// What a replica had said when the request was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReplicaAnswer {
     /// It holds the write, or answered the read, in memory.
     InMemory,

@@ -1,6 +1,7 @@
 //! What a client may ask of one key.
 
 use henge_versioning::VersionVector;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 /// One request on one key.
@@ -68,7 +69,7 @@ pub enum Operation<'a> {
 }
 
 /// What a write does to the deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {
     /// Leave it as it is (KEEPTTL).
     Keep,
@@ -80,7 +81,7 @@ pub enum Expiry {
 
 /// When a write applies. Every condition but `Always` is decided by one coordinator per key (its
 /// first reachable primary) after a quorum read: one winner, except across a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition {
     /// Unconditionally.
     Always,
@@ -97,7 +98,7 @@ pub enum Condition {
 }
 
 /// Consistency of one request; what is `None` comes from the connection, the bucket or the node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     /// Replies a read waits for.
     pub r: Option<u64>,

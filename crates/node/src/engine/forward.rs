@@ -1,0 +1,152 @@
+//! Requests and outcomes as they travel between nodes: when a node that holds no replica of a key
+//! asks one that does to coordinate.
+
+use henge_versioning::{ActorId, VersionVector};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Condition, Done, Expiry, Failure, FieldWrites, Operation, Options, Outcome, Receipt, Request,
+};
+
+/// [`Request`] on the wire. The order of variants and fields is wire format: append only.
+#[derive(Serialize, Deserialize)]
+struct WireRequest<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    key: &'a [u8],
+    #[serde(borrow)]
+    operation: WireOperation<'a>,
+    options: Options,
+}
+
+#[derive(Serialize, Deserialize)]
+enum WireOperation<'a> {
+    Get,
+    Put {
+        #[serde(borrow, with = "serde_bytes")]
+        value: &'a [u8],
+        expiry: Expiry,
+        condition: Condition,
+    },
+    PutFields {
+        #[serde(borrow)]
+        fields: Vec<(&'a serde_bytes::Bytes, Option<&'a serde_bytes::Bytes>)>,
+        expiry: Expiry,
+    },
+    Delete {
+        condition: Condition,
+    },
+    Expire {
+        at: u64,
+        condition: Condition,
+    },
+    PutSibling {
+        #[serde(borrow, with = "serde_bytes")]
+        value: &'a [u8],
+        context: Vec<(ActorId, u64)>,
+        expiry: Expiry,
+    },
+    DeleteSiblings {
+        context: Vec<(ActorId, u64)>,
+    },
+}
+
+/// [`Outcome`] on the wire.
+#[derive(Serialize, Deserialize)]
+struct WireOutcome {
+    result: Result<WireDone, Failure>,
+    receipt: Option<Receipt>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireDone {
+    applied: bool,
+    absorbed: bool,
+    record: Option<serde_bytes::ByteBuf>,
+}
+
+/// The bytes of a request that another node is to coordinate.
+pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
+    let operation = match &request.operation {
+        Operation::Get => WireOperation::Get,
+        Operation::Put { value, expiry, condition } => {
+            WireOperation::Put { value, expiry: *expiry, condition: *condition }
+        }
+        Operation::PutFields { fields, expiry } => WireOperation::PutFields {
+            fields: fields
+                .iter()
+                .map(|&(name, value)| {
+                    (serde_bytes::Bytes::new(name), value.map(serde_bytes::Bytes::new))
+                })
+                .collect(),
+            expiry: *expiry,
+        },
+        Operation::Delete { condition } => WireOperation::Delete { condition: *condition },
+        Operation::Expire { at, condition } => {
+            WireOperation::Expire { at: *at, condition: *condition }
+        }
+        Operation::PutSibling { value, context, expiry } => WireOperation::PutSibling {
+            value,
+            context: context.iter().collect(),
+            expiry: *expiry,
+        },
+        Operation::DeleteSiblings { context } => {
+            WireOperation::DeleteSiblings { context: context.iter().collect() }
+        }
+    };
+    let wire = WireRequest { key: request.key, operation, options: request.options };
+    // Serialising into memory fails only for types postcard cannot express, and these are ours.
+    postcard::to_allocvec(&wire).unwrap_or_default()
+}
+
+/// A request that another node forwarded; `None` if the bytes are not one.
+pub(super) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
+    let wire: WireRequest<'_> = postcard::from_bytes(bytes).ok()?;
+    let operation = match wire.operation {
+        WireOperation::Get => Operation::Get,
+        WireOperation::Put { value, expiry, condition } => {
+            Operation::Put { value, expiry, condition }
+        }
+        WireOperation::PutFields { fields, expiry } => Operation::PutFields {
+            fields: fields
+                .into_iter()
+                .map(|(name, value)| (&name[..], value.map(|value| &value[..])))
+                .collect::<FieldWrites<'_>>(),
+            expiry,
+        },
+        WireOperation::Delete { condition } => Operation::Delete { condition },
+        WireOperation::Expire { at, condition } => Operation::Expire { at, condition },
+        WireOperation::PutSibling { value, context, expiry } => Operation::PutSibling {
+            value,
+            context: VersionVector::from_iter(context),
+            expiry,
+        },
+        WireOperation::DeleteSiblings { context } => {
+            Operation::DeleteSiblings { context: VersionVector::from_iter(context) }
+        }
+    };
+    Some(Request { key: wire.key, operation, options: wire.options })
+}
+
+/// The bytes of an outcome on its way back to the node that forwarded the request.
+pub(super) fn encode_outcome(outcome: Outcome) -> Vec<u8> {
+    let wire = WireOutcome {
+        result: outcome.result.map(|done| WireDone {
+            applied: done.applied,
+            absorbed: done.absorbed,
+            record: done.record.map(serde_bytes::ByteBuf::from),
+        }),
+        receipt: outcome.receipt,
+    };
+    postcard::to_allocvec(&wire).unwrap_or_default()
+}
+
+/// The outcome of a forwarded request; `None` if the bytes are not one.
+pub(super) fn decode_outcome(bytes: &[u8]) -> Option<Outcome> {
+    let wire: WireOutcome = postcard::from_bytes(bytes).ok()?;
+    let result = wire.result.map(|done| Done {
+        applied: done.applied,
+        absorbed: done.absorbed,
+        record: done.record.map(serde_bytes::ByteBuf::into_vec),
+    });
+    Some(Outcome { result, receipt: wire.receipt })
+}

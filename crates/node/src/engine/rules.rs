@@ -1,0 +1,216 @@
+//! What an operation does to a record: pure rules, no replicas in sight.
+//!
+//! A write happens in one locked step on its coordinator: look at the local record, decide, make a
+//! delta, merge it. The delta then goes to the other replicas. Two questions come before: must the
+//! coordinator read at quorum first ([`reads_first`]), and what does the operation do to this
+//! record ([`decide`])?
+//!
+//! A register begins a new life (epoch) with every value, so that the latest stamp wins as a whole.
+//! A session keeps its life from login to logout: values and deadlines change within it, and dead
+//! wins over everything else in it. That is why a write to a session must know its life first.
+
+use henge_versioning::{NEVER, RecordRef, Stamp, delta};
+
+use crate::{Condition, Expiry, Kind, Operation};
+
+/// How long a tombstone without an expiry of its own is kept: 24 hours. A replica that was away
+/// for longer must come back empty.
+pub(super) const TOMBSTONE_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// What an operation does to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A delta was written out.
+    Apply,
+    /// Nothing changes, and the caller is told so: the condition does not hold, or there is
+    /// nothing to delete or to touch.
+    Decline,
+    /// The session is dead: the write is taken and changes nothing.
+    Absorb,
+}
+
+/// Whether the coordinator must read at quorum before it may decide. `local` is its own record.
+pub(super) fn reads_first(
+    operation: &Operation<'_>,
+    kind: Kind,
+    local: Option<RecordRef<'_>>,
+    now_ms: u64,
+) -> bool {
+    let live_here = local.is_some_and(|record| record.is_live(now_ms));
+    match operation {
+        Operation::Get => false,
+        Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => false,
+        Operation::Put { condition, expiry, .. } => {
+            *condition != Condition::Always
+                || (kind == Kind::Session || *expiry == Expiry::Keep) && !live_here
+        }
+        Operation::Delete { condition } | Operation::Expire { condition, .. } => {
+            *condition != Condition::Always || !live_here
+        }
+        Operation::PutFields { .. } => !live_here,
+    }
+}
+
+/// Whether one coordinator per key must decide it: its first reachable primary.
+pub(super) fn needs_one_decider(operation: &Operation<'_>) -> bool {
+    match operation {
+        Operation::Put { condition, .. }
+        | Operation::Delete { condition }
+        | Operation::Expire { condition, .. } => *condition != Condition::Always,
+        _ => false,
+    }
+}
+
+/// What a decision is made of.
+pub(super) struct Facts<'a> {
+    /// The key's bucket kind.
+    pub(super) kind: Kind,
+    /// Lifetime given to values written without one.
+    pub(super) default_ttl_ms: Option<u64>,
+    /// The local record, with what a quorum read found merged in.
+    pub(super) present: Option<RecordRef<'a>>,
+    /// Its digest.
+    pub(super) digest: u64,
+    /// This write's stamp: greater than every stamp in `present`.
+    pub(super) stamp: Stamp,
+    /// Wall-clock milliseconds.
+    pub(super) now_ms: u64,
+}
+
+/// Decides an operation other than a read or one on siblings, and appends its delta to `out`.
+pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Effect {
+    match operation {
+        Operation::Put { value, expiry, condition } => facts.put(value, *expiry, *condition, out),
+        Operation::PutFields { fields, expiry } => facts.put_fields(fields, *expiry, out),
+        Operation::Delete { condition } => facts.delete(*condition, out),
+        Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
+        Operation::Get | Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => {
+            Effect::Decline
+        }
+    }
+}
+
+impl<'a> Facts<'a> {
+    fn live(&self) -> Option<RecordRef<'a>> {
+        self.present.filter(|record| record.is_live(self.now_ms))
+    }
+
+    /// Dead in the sense of a session: destroyed, and its time not yet over.
+    fn is_destroyed(&self) -> bool {
+        self.kind == Kind::Session && self.present.is_some_and(|record| record.is_dead())
+    }
+
+    fn holds(&self, condition: Condition) -> bool {
+        match condition {
+            Condition::Always | Condition::Later | Condition::Earlier => true,
+            Condition::Absent => self.live().is_none(),
+            Condition::Present => self.live().is_some(),
+            Condition::Digest(0) => self.live().is_none(),
+            Condition::Digest(digest) => self.live().is_some() && self.digest == digest,
+        }
+    }
+
+    fn deadline(&self, expiry: Expiry) -> u64 {
+        match expiry {
+            Expiry::At(at) => at,
+            Expiry::Keep => match self.live() {
+                Some(record) => record.deadline().at,
+                None => self.default_deadline(),
+            },
+            Expiry::Clear => self.default_deadline(),
+        }
+    }
+
+    fn default_deadline(&self) -> u64 {
+        self.default_ttl_ms.map_or(NEVER, |ttl| self.now_ms.saturating_add(ttl))
+    }
+
+    fn put(&self, value: &[u8], expiry: Expiry, condition: Condition, out: &mut Vec<u8>) -> Effect {
+        if !self.holds(condition) {
+            return Effect::Decline;
+        }
+        if self.is_destroyed() {
+            return Effect::Absorb;
+        }
+        let deadline = self.deadline(expiry);
+        if deadline <= self.now_ms {
+            return self.bury(out);
+        }
+        match self.live() {
+            Some(record) if self.kind == Kind::Session => {
+                let moved = (expiry != Expiry::Keep).then_some(deadline);
+                delta::put(out, record.epoch(), self.stamp, moved, value);
+            }
+            _ => delta::begin(out, self.stamp, deadline, value),
+        }
+        Effect::Apply
+    }
+
+    fn put_fields(
+        &self,
+        fields: &[(&[u8], Option<&[u8]>)],
+        expiry: Expiry,
+        out: &mut Vec<u8>,
+    ) -> Effect {
+        if self.is_destroyed() {
+            return Effect::Absorb;
+        }
+        let deadline = self.deadline(expiry);
+        if deadline <= self.now_ms {
+            return self.bury(out);
+        }
+        match self.live() {
+            Some(record) => {
+                let moved = (expiry != Expiry::Keep).then_some(deadline);
+                delta::put_fields(out, record.epoch(), self.stamp, moved, fields);
+            }
+            None => {
+                let present: Vec<(&[u8], &[u8])> =
+                    fields.iter().filter_map(|&(name, value)| Some((name, value?))).collect();
+                delta::begin_fields(out, self.stamp, deadline, &present);
+            }
+        }
+        Effect::Apply
+    }
+
+    fn delete(&self, condition: Condition, out: &mut Vec<u8>) -> Effect {
+        if self.live().is_none() || !self.holds(condition) {
+            return Effect::Decline;
+        }
+        self.bury(out)
+    }
+
+    fn expire(&self, at: u64, condition: Condition, out: &mut Vec<u8>) -> Effect {
+        let Some(record) = self.live() else { return Effect::Decline };
+        let present = record.deadline().at;
+        let holds = match condition {
+            Condition::Absent => present == NEVER,
+            Condition::Present => present != NEVER,
+            Condition::Later => at > present,
+            Condition::Earlier => at < present,
+            Condition::Always | Condition::Digest(_) => self.holds(condition),
+        };
+        if !holds {
+            return Effect::Decline;
+        }
+        if at <= self.now_ms {
+            return self.bury(out);
+        }
+        delta::expire(out, record.epoch(), self.stamp, at);
+        Effect::Apply
+    }
+
+    /// Ends the record's life. A session dies within its life, so that nothing of that life can
+    /// come back; a register's tombstone is a later life, so that it wins by its stamp.
+    fn bury(&self, out: &mut Vec<u8>) -> Effect {
+        let known = self.present.map_or(0, |record| record.horizon());
+        let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
+        let horizon = if known == NEVER { grace } else { known.max(self.now_ms) };
+        let epoch = match self.live() {
+            Some(record) if self.kind == Kind::Session => record.epoch(),
+            _ => self.stamp,
+        };
+        delta::bury(out, epoch, horizon);
+        Effect::Apply
+    }
+}
