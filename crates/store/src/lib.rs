@@ -9,3 +9,9 @@ mod store;
 pub use store::{
     Change, Cursor, Decision, Key, OpLogGap, Store, StoreError, Stored, Swept, Usage, Written,
 };
+
+mod limits;
+pub use limits::Limits;
+
+mod memory;
+pub use memory::MemoryStore;

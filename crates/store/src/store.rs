@@ -16,7 +16,10 @@ impl<'a> Key<'a> {
     /// Hashes the key.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, token: Token::of(bytes) }
+        Self {
+            bytes,
+            token: Token::of(bytes),
+        }
     }
 }
 
