@@ -1,1 +1,56 @@
-//! placeholder
+//! One read or write against the replicas of a key.
+//!
+//! A coordinator asks three questions over and over, and this crate answers each in its own pure
+//! piece: *is it enough?* ([`Tally`]), *what do we answer?* ([`Write`], [`Read`]), *what is still
+//! owed once we have answered?* ([`Write::owed`], [`Read::repair_owed`]). The driver decides nothing:
+//! it carries messages to replicas, tells the machine what came of each, and does what it returns.
+//!
+//! The life of a write, as a driver sees it:
+//!
+//! 1. [`Defaults::resolve`] turns what the request asked into a checked [`Consistency`].
+//! 2. [`Write::begin`] takes the key's places and refuses at once if too few can be reached.
+//! 3. [`Operations::insert`] keeps the machine under an [`OpId`] until its deadline.
+//! 4. The record goes to every place in [`Write::unanswered`]; each answer becomes
+//!    [`Write::acked`], [`Write::refused`] or [`Write::lost`]. One of these calls returns the
+//!    answer for the client; all others return `None`.
+//! 5. The operation lingers for late acknowledgements; then each of [`Write::owed`] becomes a hint.
+//!
+//! A read asks only as many replicas as it needs ([`Read::next_to_ask`]), best first, and one more
+//! when a [`HedgePolicy`] and its [`HedgeBudget`] agree that waiting is worse. The bytes of records
+//! never pass through here: the driver merges them, the machine compares digests.
+//!
+//! There is one [`Operations`] per data thread and it holds every operation in flight there, so that
+//! an operation costs no allocation, task, channel or timer of its own.
+//!
+//! **Architecture invariants.** Nothing here does I/O, reads a clock or draws random numbers: times
+//! are arguments, in milliseconds of one monotonic clock. A place of the preference list counts
+//! once, whoever answers for it and however often. In strict mode a fallback counts for nothing.
+//!
+//! What was left out: joint quorums, for which an operation needs a quorum in two replica sets
+//! while a partition moves. The driver holds one machine per set and answers when both have.
+
+mod place;
+pub use place::{MAX_PLACES, PlaceInfo, PlaceSet, Places};
+
+mod quorum;
+pub use quorum::{Asked, Consistency, Defaults, Knob, MAX_DEADLINE_MS, Mode, QuorumError};
+
+mod tally;
+pub use tally::{Tally, Verdict};
+
+mod write;
+pub use write::{Kept, Owed, Refusal, Write, WriteAnswer, WriteError};
+
+mod receipt;
+pub use receipt::{PlaceReceipt, PlaceStatus, Receipt};
+
+mod read;
+pub use read::{Held, Read, ReadError, ReadStep};
+
+mod hedge;
+pub use hedge::{HedgeBudget, HedgePolicy};
+
+mod operations;
+pub use operations::{Busy, OpId, OperationLimits, Operations};
+
+mod wheel;
