@@ -5,10 +5,45 @@
 //! of the membership [`Log`], a grow-only set of [`Event`]s, so that two nodes with the same events
 //! have the same ring and concurrent changes merge by union.
 //!
-//! Nothing here does I/O, reads a clock or draws random numbers; all arithmetic is on integers.
+//! The fold from log to ring places exactly as many replicas on each node as its weight and zone
+//! allow (nested water-filling, integer quotas, then as few moves as possible), which neither hashing of nodes nor any other pure function of the *member set* can
+//! do without moving far more data than needed.
+//!
+//! Nothing here does I/O, reads a clock or draws random numbers; whatever decides a placement is
+//! integer arithmetic over ordered collections, so that every node on every machine agrees.
 
 mod token;
 pub use token::{PARTITION_BITS, Partition, Token};
 
 mod node_id;
 pub use node_id::{NodeId, ParseNodeIdError};
+
+mod member;
+pub use member::{Endpoints, MAX_ADDRESS, MAX_ZONE, Member, Weight, Zone, ZoneTooLong};
+
+mod event;
+pub use event::{ChangeId, Event, Op};
+
+mod log;
+pub use log::{Log, RingTag};
+
+mod ring;
+pub use ring::{NodeIndex, Ring};
+
+mod preference;
+pub use preference::{Fallbacks, Place, PreferenceList};
+
+mod layout;
+pub use layout::{
+    ALGO_VERSION, DEFAULT_N, MAX_MEMBERS, MAX_N, MAX_PARTITION_BITS, MIN_PARTITION_BITS,
+};
+
+mod assignment;
+pub use assignment::{AssignmentId, PartitionConfig, Synced};
+
+mod roster;
+mod score;
+mod step;
+
+mod plan;
+pub use plan::{Balance, Move, balance, minimum_moves, moves};
