@@ -4,8 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::HlcTime;
 
-/// Hybrid logical clock (Kulkarni et al., 2014): never goes back, stays within the skew bound of
-/// wall time, and is ahead of every stamp it has seen.
+/// Hybrid logical clock (Kulkarni et al., *Logical Physical Clocks*, 2014): never goes back, stays
+/// within the skew bound of wall time, and is ahead of every stamp it has observed.
+///
+/// One atomic word: every change to it is a single read-modify-write, and those of one word have
+/// one total order, so relaxed ordering is enough for all promises above. More than 65,536 stamps
+/// within a millisecond carry into the milliseconds, that is, the clock runs ahead a little.
 #[derive(Debug)]
 pub struct Clock {
     last: AtomicU64,
@@ -15,7 +19,9 @@ pub struct Clock {
 /// A peer's stamp lies further ahead of this node's wall clock than the bound allows; it was not
 /// taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a stamp is {ahead_ms} ms ahead of this node's clock, more than the bound of {bound_ms} ms")]
+#[error(
+    "a stamp is {ahead_ms} ms ahead of this node's clock, more than the bound of {bound_ms} ms"
+)]
 pub struct SkewError {
     /// How far ahead it was.
     pub ahead_ms: u64,
@@ -26,26 +32,48 @@ pub struct SkewError {
 impl Clock {
     /// A clock that accepts remote stamps at most `max_skew_ms` ahead of its own wall time.
     pub fn new(max_skew_ms: u64) -> Self {
-        Self { last: AtomicU64::new(0), max_skew_ms }
+        Self {
+            last: AtomicU64::new(0),
+            max_skew_ms,
+        }
     }
 
-    /// The next time: greater than every time returned or observed so far.
+    /// The next time: greater than every time returned or observed so far. `wall_ms` may go back.
+    ///
+    /// Only at the very end of the range (the year 10889) does it repeat itself instead.
     pub fn now(&self, wall_ms: u64) -> HlcTime {
         let wall = HlcTime::new(wall_ms, 0).0;
-        let before = self
+        let next = |last: u64| wall.max(last.saturating_add(1));
+        let last = self
             .last
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(wall.max(last + 1)))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
+                Some(next(last))
+            })
             .unwrap_or_else(|last| last);
-        HlcTime(wall.max(before + 1))
+        HlcTime(next(last))
     }
 
     /// Takes a remote time into account, so that later stamps of this node are greater.
+    ///
+    /// # Errors
+    /// If it is further ahead of `wall_ms` than the bound; the clock is as before.
     pub fn observe(&self, remote: HlcTime, wall_ms: u64) -> Result<(), SkewError> {
         let ahead_ms = remote.millis().saturating_sub(wall_ms);
         if ahead_ms > self.max_skew_ms {
-            return Err(SkewError { ahead_ms, bound_ms: self.max_skew_ms });
+            return Err(SkewError {
+                ahead_ms,
+                bound_ms: self.max_skew_ms,
+            });
         }
         self.last.fetch_max(remote.0, Ordering::Relaxed);
         Ok(())
     }
+
+    /// The greatest time returned or observed so far.
+    pub fn latest(&self) -> HlcTime {
+        HlcTime(self.last.load(Ordering::Relaxed))
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 //!
 //! Nothing here does I/O or reads a clock: time and randomness are arguments.
 
+mod codec;
+
 mod stamp;
 pub use stamp::{ActorId, HlcTime, Stamp};
 
@@ -13,6 +15,13 @@ mod clock;
 pub use clock::{Clock, SkewError};
 
 mod record;
-pub use record::{DecodeError, Deadline, Form, Merge, NEVER, RecordRef, merge};
+pub use record::{Deadline, DecodeError, Form, Merge, NEVER, RecordRef, merge, merge_records};
 
 pub mod delta;
+pub mod siblings;
+
+mod vector;
+pub use vector::VersionVector;
+
+mod context;
+pub use context::{Context, ContextError, ContextKey};

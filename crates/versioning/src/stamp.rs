@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Hybrid logical time: 48 bits of wall-clock milliseconds since 1970, 16 bits of counter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct HlcTime(pub u64);
 
 impl HlcTime {
@@ -23,10 +25,12 @@ impl HlcTime {
     }
 }
 
-/// Who stamped: one (node, boot) pair, hashed to 64 bits. A node that restarts, and a node that
-/// stamps a key of which it holds no state, is a fresh actor: reusing one after data loss makes
-/// replicas diverge for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Who stamped: a node between two losses of state, hashed to 64 bits. A node that restarts, and
+/// one that has dropped records it may have stamped, is a fresh actor: reusing one after data loss
+/// makes replicas diverge for ever.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct ActorId(pub u64);
 
 impl ActorId {
@@ -37,11 +41,28 @@ impl ActorId {
         bytes[16..].copy_from_slice(&boot.to_le_bytes());
         Self(twox_hash::XxHash3_64::oneshot(&bytes))
     }
+
+    /// The actor that `node` is after it has forgotten something for the `serial`-th time in this
+    /// boot. A dot or a counter's tally goes on from the local record, so an actor that lost the
+    /// record would give numbers a second time, and peers would take the new value for the old
+    /// (Riak's issue 679). So whenever a node drops a record that it may have stamped (a fallback
+    /// after its handoff, a partition that moved away, a sweep), and when it stamps a key of which
+    /// it holds nothing and cannot know whether it ever did, it raises the serial and uses the new
+    /// actor from then on, for all keys. Going back to the older one is the same mistake.
+    pub fn derive_fresh(node: [u8; 16], boot: u64, serial: u64) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&node);
+        bytes[16..24].copy_from_slice(&boot.to_le_bytes());
+        bytes[24..].copy_from_slice(&serial.to_le_bytes());
+        Self(twox_hash::XxHash3_64::oneshot(&bytes))
+    }
 }
 
 /// A point in the total order of writes: hybrid time first, actor to break ties. An actor never
 /// makes the same stamp twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Stamp {
     /// When.
     pub time: HlcTime,
