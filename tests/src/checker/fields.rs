@@ -1,0 +1,216 @@
+//! Sessions: fields accumulate, and a deletion ends everything for good. C1, C2, C4, C6, C7.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{
+    Limits, Report, Rule,
+    expiry::{Standing, Standings},
+    finals::last_read,
+    order::{KeyLog, Read, WriteId},
+};
+use crate::history::{Micros, Outcome};
+
+/// Judges a session's history.
+pub(super) fn check(log: &KeyLog<'_>, standings: &Standings, limits: &Limits, report: &mut Report) {
+    let ends = Ends::of(log);
+    let last = |read: &Read<'_>| log.quiesced.is_some_and(|at| read.op.invoked >= at);
+    for read in log
+        .reads
+        .iter()
+        .filter(|read| read.op.quorum.strict && !last(read))
+    {
+        sees_what_was_acknowledged(log, standings, &ends, read, report);
+    }
+    sessions_never_go_back(log, standings, &ends, report);
+    if let Some(last) = last_read(log, report) {
+        ends_as_it_should(log, standings, &ends, limits, last, report);
+    }
+}
+
+/// When the session was destroyed, if it was.
+struct Ends {
+    /// The earliest answer to a deletion, with the replicas that hold it, by that number.
+    acked: BTreeMap<u8, Micros>,
+    /// When the first deletion that may have happened was invoked.
+    possible: Option<Micros>,
+}
+
+impl Ends {
+    fn of(log: &KeyLog<'_>) -> Self {
+        let mut ends = Self {
+            acked: BTreeMap::new(),
+            possible: None,
+        };
+        for write in log.writes.iter().filter(|write| write.is_delete()) {
+            ends.possible.get_or_insert(write.op.invoked);
+            if write.op.is_ok() {
+                let held = if write.op.quorum.strict {
+                    write.op.quorum.w
+                } else {
+                    0
+                };
+                let at = ends.acked.entry(held).or_insert(Micros::MAX);
+                *at = write.op.returned.min(*at);
+            }
+        }
+        ends
+    }
+
+    /// Whether a deletion was acknowledged before this read began, by replicas that it must meet.
+    fn binds(&self, read: &Read<'_>) -> bool {
+        let quorum = read.op.quorum;
+        self.acked
+            .iter()
+            .any(|(held, at)| held + quorum.r > quorum.n && *at < read.op.invoked)
+    }
+
+    /// Whether the session may have been gone when this read was answered.
+    fn allows_gone(&self, read: &Read<'_>) -> bool {
+        self.possible.is_some_and(|at| at <= read.op.returned)
+    }
+}
+
+/// C7, and C2 while the run goes on.
+fn sees_what_was_acknowledged(
+    log: &KeyLog<'_>,
+    standings: &Standings,
+    ends: &Ends,
+    read: &Read<'_>,
+    report: &mut Report,
+) {
+    if ends.binds(read) {
+        if !read.view.is_empty() {
+            let text = "it shows a session that had been destroyed".to_owned();
+            report.broken(Rule::NoResurrection, log.key, Some(read.op.id), text);
+        }
+        return;
+    }
+    if may_miss(standings, ends, read) {
+        return;
+    }
+    let quorum = read.op.quorum;
+    let shown: HashSet<WriteId> = read.view.iter().copied().collect();
+    for (id, write) in log.writes.iter().enumerate() {
+        if write.op.invoked >= read.op.invoked {
+            break;
+        }
+        let binding = write.op.is_ok()
+            && write.op.quorum.strict
+            && write.op.returned < read.op.invoked
+            && write.op.quorum.w + quorum.r > quorum.n;
+        if binding && !shown.contains(&(id as WriteId)) {
+            let mine = write.op.session == read.op.session;
+            let rule = if mine {
+                Rule::Sessions
+            } else {
+                Rule::RegularRead
+            };
+            missed(log, standings, read, id as WriteId, rule, report);
+        }
+    }
+}
+
+/// C6: what a session has seen stays seen, and gone stays gone.
+fn sessions_never_go_back(
+    log: &KeyLog<'_>,
+    standings: &Standings,
+    ends: &Ends,
+    report: &mut Report,
+) {
+    let first_seen = log.reads.iter().filter(|read| !read.view.is_empty());
+    let first_seen = first_seen
+        .map(|read| read.op.returned)
+        .min()
+        .unwrap_or(Micros::MAX);
+    let mut before: BTreeMap<u32, &Read<'_>> = BTreeMap::new();
+    let mut in_order: Vec<_> = log
+        .reads
+        .iter()
+        .filter(|read| read.op.quorum.strict)
+        .collect();
+    in_order.sort_by_key(|read| read.op.returned);
+    for read in in_order {
+        let Some(earlier) = before.insert(read.op.session, read) else {
+            continue;
+        };
+        let meets = earlier.op.quorum.r + read.op.quorum.r > read.op.quorum.n;
+        if !meets || earlier.op.returned > read.op.invoked {
+            continue;
+        }
+        if may_miss(standings, ends, read) || ends.binds(read) {
+            continue;
+        }
+        let was_there = first_seen < earlier.op.invoked;
+        let by_deletion = standings.of_read(earlier.op.id) == Standing::Live;
+        if was_there && by_deletion && earlier.view.is_empty() && !read.view.is_empty() {
+            let text = format!("it shows a session that op {} saw destroyed", earlier.op.id);
+            report.broken(Rule::NoResurrection, log.key, Some(read.op.id), text);
+        }
+        let shown: HashSet<WriteId> = read.view.iter().copied().collect();
+        for id in earlier.view.iter().filter(|id| !shown.contains(id)) {
+            missed(log, standings, read, *id, Rule::Sessions, report);
+        }
+    }
+}
+
+/// C1, C2 and C4.
+fn ends_as_it_should(
+    log: &KeyLog<'_>,
+    standings: &Standings,
+    ends: &Ends,
+    limits: &Limits,
+    last: &Read<'_>,
+    report: &mut Report,
+) {
+    if !ends.acked.is_empty() {
+        if !last.view.is_empty() {
+            let text = "the session is there, and its destruction was acknowledged".to_owned();
+            report.broken(Rule::NoResurrection, log.key, Some(last.op.id), text);
+        }
+        return;
+    }
+    if may_miss(standings, ends, last) {
+        return;
+    }
+    let shown: HashSet<WriteId> = last.view.iter().copied().collect();
+    for (id, write) in log.writes.iter().enumerate() {
+        let id = id as WriteId;
+        if write.is_delete() || shown.contains(&id) {
+            continue;
+        }
+        match write.op.outcome {
+            Outcome::Ok { .. } => missed(log, standings, last, id, Rule::NoLoss, report),
+            _ if write.seen && limits.seen_stays => {
+                missed(log, standings, last, id, Rule::ExactSiblings, report);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether a read may lack fields: it shows nothing and the session may have been destroyed or have
+/// expired, or it may be another life than the one that began.
+fn may_miss(standings: &Standings, ends: &Ends, read: &Read<'_>) -> bool {
+    let may_be_gone = ends.allows_gone(read) || standings.of_read(read.op.id) != Standing::Live;
+    (read.view.is_empty() && may_be_gone) || standings.may_have_lapsed(read.op.id)
+}
+
+fn missed(
+    log: &KeyLog<'_>,
+    standings: &Standings,
+    read: &Read<'_>,
+    write: WriteId,
+    rule: Rule,
+    report: &mut Report,
+) {
+    if read.view.is_empty() && standings.has_deadlines() {
+        let text = format!(
+            "the session is gone before its deadline; {} was in it",
+            log.name(write)
+        );
+        report.broken(Rule::Expiry, log.key, Some(read.op.id), text);
+    } else {
+        let text = format!("the session lacks {}", log.name(write));
+        report.broken(rule, log.key, Some(read.op.id), text);
+    }
+}
