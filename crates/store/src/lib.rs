@@ -11,7 +11,10 @@ pub use store::{
 };
 
 mod limits;
-pub use limits::Limits;
+pub use limits::{Limits, MAX_KEYS_PER_TOKEN};
 
 mod memory;
 pub use memory::MemoryStore;
+
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;

@@ -2,6 +2,12 @@
 
 use henge_ring::PARTITION_BITS;
 
+/// How many different keys may share one token; a store refuses a further one with
+/// [`StoreError::Crowded`](crate::StoreError::Crowded). It bounds what an operation on one of them
+/// costs, since each may have to pass or copy all of them. By chance there are never even two; but
+/// the hash is no secret, and keys of equal tokens can be made.
+pub const MAX_KEYS_PER_TOKEN: usize = 64;
+
 /// The bounds a store is made with. They do not change while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

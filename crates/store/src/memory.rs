@@ -148,3 +148,6 @@ impl Store for MemoryStore {
         self.partition_bits
     }
 }
+
+#[cfg(test)]
+mod tests;

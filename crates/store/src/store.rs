@@ -121,7 +121,7 @@ pub struct Usage {
 }
 
 /// A replica's storage engine. Object safe, so that a node takes any engine as `Arc<dyn Store>`;
-/// shared by all data threads. Every engine runs the same test suite (`tests/suite`).
+/// shared by all data threads. Every engine runs the same test suite (feature `suite`).
 ///
 /// Callbacks run under the key's lock: they must be short and must not call the store.
 pub trait Store: Send + Sync + 'static {

@@ -21,15 +21,11 @@ use super::{
     op_log::OpLog,
     token_hash::{TokenHasher, spread},
 };
-use crate::{Change, Decision, Key, OpLogGap, StoreError, Stored, Written};
+use crate::{Change, Decision, Key, MAX_KEYS_PER_TOKEN, OpLogGap, StoreError, Stored, Written};
 
 /// The least dashmap can do. More would help only if many threads wrote to one partition at a time,
 /// and each costs 128 bytes a partition.
 const SHARDS: usize = 2;
-
-/// How many keys may share one token. It bounds what a write to one of them costs, since each write
-/// may copy all of them; by chance there are never two.
-pub(super) const MAX_CHAIN: usize = 64;
 
 /// Token to chain. Its shards are used directly (dashmap's `raw-api`), because what an insertion
 /// will cost has to be known, and may have to be refused, before the table grows, under one lock.
@@ -250,7 +246,7 @@ fn update_chain(
         }
     } else {
         let count = chain::entries(chain).count();
-        if count >= MAX_CHAIN {
+        if count >= MAX_KEYS_PER_TOKEN {
             return Err(StoreError::Crowded { count });
         }
         let end = chain.len()..chain.len();
