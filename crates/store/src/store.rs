@@ -1,7 +1,7 @@
 //! The trait every engine implements.
 
 use henge_ring::{Partition, Token};
-use henge_versioning::{DecodeError, Merge, RecordRef, Stamp, merge};
+use henge_versioning::{DecodeError, Merge, RecordRef, Stamp, merge_records};
 
 /// A key with its token, so that it is hashed once on its way through a node.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ pub enum StoreError {
         /// How many there are.
         count: usize,
     },
-    /// The bytes to be merged are not a record.
+    /// The bytes to be stored are not a record.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// A durable engine's disk failed; nothing is acknowledged from it any more.
@@ -138,27 +138,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Joins an incoming record into the key's.
     fn merge(&self, key: Key<'_>, incoming: RecordRef<'_>) -> Result<Written, StoreError> {
-        let mut failed = None;
-        let written = self.update(key, &mut |present, out| {
-            let Some(present) = present else {
-                out.extend_from_slice(incoming.as_bytes());
-                return Decision::Write;
-            };
-            match merge(present.record.as_bytes(), incoming.as_bytes(), out) {
-                Ok(Merge::Unchanged) => Decision::Keep,
-                Ok(Merge::Joined) => Decision::Write,
-                Ok(Merge::Incoming) => {
+        self.update(key, &mut |present, out| {
+            let merged = present.map(|present| merge_records(present.record, incoming, out));
+            match merged {
+                Some(Merge::Unchanged) => Decision::Keep,
+                Some(Merge::Joined) => Decision::Write,
+                Some(Merge::Incoming) | None => {
                     out.clear();
                     out.extend_from_slice(incoming.as_bytes());
                     Decision::Write
                 }
-                Err(error) => {
-                    failed = Some(error);
-                    Decision::Keep
-                }
             }
-        })?;
-        failed.map_or(Ok(written), |error| Err(error.into()))
+        })
     }
 
     /// Visits the partition's records in token order, from after `from` (from the start for

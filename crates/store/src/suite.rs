@@ -47,8 +47,9 @@ pub use sweeping::{
 
 mod filling;
 pub use filling::{
-    a_full_store_lets_records_shrink, a_full_store_refuses_and_keeps_what_it_has,
-    a_longer_record_is_weighed_by_its_growth, the_op_log_never_takes_the_place_of_records,
+    a_full_store_lets_go_of_the_shortest_records, a_full_store_lets_records_shrink,
+    a_full_store_refuses_and_keeps_what_it_has, a_longer_record_is_weighed_by_its_growth,
+    the_op_log_never_takes_the_place_of_records,
 };
 
 mod logging;
@@ -80,6 +81,7 @@ macro_rules! engine_suite {
             a_sweep_takes_what_is_due_and_nothing_else,
             a_sweep_tells_what_it_gave_back,
             swept_tables_give_their_memory_back,
+            a_full_store_lets_go_of_the_shortest_records,
             a_full_store_lets_records_shrink,
             a_full_store_refuses_and_keeps_what_it_has,
             a_longer_record_is_weighed_by_its_growth,

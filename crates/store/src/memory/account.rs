@@ -18,8 +18,8 @@ pub(super) const fn allocation(bytes: usize) -> u64 {
 
 /// Bytes and records in use. One per store, shared by all threads.
 ///
-/// Invariant: `used` never passes `limit` by a charge. It may stand above it from the start, where
-/// the limit is smaller than the empty store.
+/// Invariant: `used` never passes `limit` by a charge. It may stand above it where the limit is
+/// smaller than the empty store, and by the few bytes that [`Account::settle`] lets pass.
 #[derive(Debug)]
 pub(super) struct Account {
     used: AtomicU64,
@@ -69,6 +69,14 @@ impl Account {
                 Ok(())
             }
         }
+    }
+
+    /// [`Account::resize`] without a limit, for what must never be refused.
+    pub(super) fn settle(&self, old: u64, new: u64) {
+        self.used
+            .fetch_add(new.saturating_sub(old), Ordering::Relaxed);
+        self.used
+            .fetch_sub(old.saturating_sub(new), Ordering::Relaxed);
     }
 
     /// Counts records that came.
@@ -142,5 +150,14 @@ mod tests {
         assert_eq!(account.resize(80, 16), Ok(()));
         assert_eq!(account.usage().bytes, 36);
         assert!(account.resize(16, 17).is_err());
+    }
+
+    #[test]
+    fn settling_has_no_limit() {
+        let account = Account::new(10, 10);
+        account.settle(16, 48);
+        assert_eq!(account.usage().bytes, 42);
+        account.settle(48, 16);
+        assert_eq!(account.usage().bytes, 10);
     }
 }

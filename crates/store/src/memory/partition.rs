@@ -61,16 +61,17 @@ struct Checked {
     digest: u64,
     newest: Stamp,
     horizon: u64,
+    is_dead: bool,
 }
 
 impl Checked {
     fn new(record: &[u8]) -> Result<Self, DecodeError> {
         let record = RecordRef::parse(record)?;
-        let (newest, horizon) = (record.newest(), record.horizon());
         Ok(Self {
             digest: record.digest(),
-            newest,
-            horizon,
+            newest: record.newest(),
+            horizon: record.horizon(),
+            is_dead: record.is_dead(),
         })
     }
 }
@@ -266,7 +267,14 @@ fn replace(
     account: &Account,
 ) -> Result<(), StoreError> {
     let new_len = chain::spliced_len(chain, &cut, key.bytes, record);
-    account.resize(allocation(chain.len()), allocation(new_len))?;
+    let (old, new) = (allocation(chain.len()), allocation(new_len));
+    if checked.is_dead && !cut.is_empty() {
+        // Destroying what is held must always be possible. It hardly ever takes more: only where a
+        // record without deadline has a value of less than 6 bytes, and then one step of 16.
+        account.settle(old, new);
+    } else {
+        account.resize(old, new)?;
+    }
     *chain = chain::splice(chain, cut, key.bytes, record, checked.digest);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Limits: one byte less, exactly, one byte more; and what a full store still does.
 
+use henge_versioning::NEVER;
+
 use super::{
     Make,
     records::{Name, dead, get, name, put, scan, unlimited, value},
@@ -121,6 +123,30 @@ pub fn a_full_store_lets_records_shrink(make: Make<'_>) {
     assert!(store.usage().bytes < full.bytes);
     let (name, record) = nth(count);
     assert_eq!(put(&*store, &name, &record), Ok(Written::Changed));
+}
+
+/// What is held can be destroyed although the store is full, even where the dead record is the longer.
+pub fn a_full_store_lets_go_of_the_shortest_records(make: Make<'_>) {
+    let prepare = |store: &dyn Store| {
+        for n in 0..32 {
+            let shortest = value(1, NEVER, &[0; 40][..n as usize]);
+            put(store, &name(0, n, 0), &shortest).expect("they fit");
+        }
+    };
+    let free = make(records_only(u64::MAX));
+    prepare(&*free);
+    let store = make(records_only(free.usage().bytes));
+    prepare(&*store);
+    assert!(matches!(
+        put(&*store, &nth(9).0, &nth(9).1),
+        Err(StoreError::Full { .. })
+    ));
+    for n in 0..32 {
+        assert_eq!(
+            put(&*store, &name(0, n, 0), &dead(1, 50)),
+            Ok(Written::Changed)
+        );
+    }
 }
 
 /// However large its budget, the op log takes only what records leave: the logged store takes as

@@ -114,9 +114,11 @@ impl Store for Reference {
         if decision == Decision::Keep || present == Some(&out) {
             return Ok(Written::Kept);
         }
-        let newest = RecordRef::parse(&out)?.newest();
+        let record = RecordRef::parse(&out)?;
+        let (newest, dead) = (record.newest(), record.is_dead());
         let old = present.map(|record| record.len() as u64);
-        if let Some(refusal) = self.refusal(&contents, key, old, out.len() as u64) {
+        let refusal = self.refusal(&contents, key, old, out.len() as u64);
+        if let Some(refusal) = refusal.filter(|_| old.is_none() || !dead) {
             return Err(refusal);
         }
         contents.records.insert(slot, out);

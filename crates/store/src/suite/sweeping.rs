@@ -10,7 +10,7 @@ use super::{
 use crate::{Store, Swept};
 
 /// Horizons around a given time, and the latest there are.
-const HORIZONS: [u64; 6] = [1, 99, 100, 101, NEVER - 1, NEVER];
+const HORIZONS: [u64; 6] = [1, 99, 100, 101, 1 << 47, NEVER];
 
 fn names_left(store: &dyn Store, partition: u16) -> Vec<u64> {
     let rows = scan(store, partition, 10);
