@@ -1,1 +1,31 @@
-//! placeholder
+//! What replicas owe each other after an operation was answered, and how it is paid.
+//!
+//! * [`read_repair()`] decides, after a read that found replicas in disagreement, which of them get
+//!   the merged record.
+//! * [`Hints`] remembers which keys a peer has missed while it was away, hands them over when it is
+//!   back ([hinted handoff]), and forgets a key only when the peer has acknowledged that very
+//!   version.
+//!
+//! Neither holds a record. Records are joined, never replaced, so the newest one in the local store
+//! stands for everything a peer has missed: it is read when it is sent, and a thousand writes to
+//! one session while a peer is away are one hint.
+//!
+//! Both are bounded and may give up; giving up is counted, and the partition concerned is marked as
+//! owed anti-entropy, which compares whole partitions and finds what they left out.
+//!
+//! **Architecture invariants.** Nothing here does I/O, reads a clock or draws random numbers. Times
+//! are milliseconds of one monotonic clock.
+//!
+//! What was left out: anti-entropy and the transfer of partitions to a joining node. They join this
+//! crate later.
+//!
+//! [hinted handoff]: https://www.allthingsdistributed.com/files/amazon-dynamo-sosp2007.pdf
+
+mod read_repair;
+pub use read_repair::{Answered, Merged, read_repair};
+
+mod hints;
+pub use hints::{Acked, Added, Dropped, HintCounts, HintLimits, Hints, ToSend};
+
+mod backoff;
+mod hint_queue;
