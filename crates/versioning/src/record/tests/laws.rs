@@ -133,4 +133,21 @@ proptest! {
         prop_assert_eq!(parse(&straight).digest(), parse(&grouped).digest());
         prop_assert_eq!(straight, grouped);
     }
+
+    #[test]
+    fn no_part_of_a_life_is_live_once_its_horizon_has_passed(
+        history in prop::collection::vec((any_delta(), any::<bool>()), 1..12),
+        past in prop_oneof![0..3_u64, Just(1 << 50)],
+    ) {
+        let fold = |deltas: Vec<&Vec<u8>>| deltas.into_iter().cloned().reduce(|a, b| join(&a, &b));
+        let whole = fold(history.iter().map(|(delta, _)| delta).collect()).expect("not empty");
+        let whole = parse(&whole);
+        // What a replica holds that missed any part of this life's history.
+        let of_this_life = |delta: &[u8]| parse(delta).epoch() == whole.epoch();
+        let stale = history.iter().filter(|(delta, kept)| *kept && of_this_life(delta));
+        if let Some(stale) = fold(stale.map(|(delta, _)| delta).collect()) {
+            let now = whole.horizon().saturating_add(past);
+            prop_assert!(!parse(&stale).is_live(now));
+        }
+    }
 }

@@ -12,8 +12,11 @@ fn at(time: u64) -> Stamp {
     stamp(time, 1)
 }
 
+/// Writes one delta.
+type Step<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// The join of what each step writes.
-fn history(steps: &[&dyn Fn(&mut Vec<u8>)]) -> Vec<u8> {
+fn history(steps: &[Step<'_>]) -> Vec<u8> {
     let deltas = steps.iter().map(|step| {
         let mut delta = Vec::new();
         step(&mut delta);
