@@ -41,18 +41,33 @@ impl Buckets {
             kind,
             default_ttl_ms: None,
         };
-        let sessions = ["sess:", "session:", "sessions:", "spring:session:", "PHPREDIS_SESSION:", "tower.sess:"];
-        let mut longest_first: Vec<_> =
-            sessions.iter().map(|prefix| bucket("sessions", prefix, Kind::Session)).collect();
+        let sessions = [
+            "sess:",
+            "session:",
+            "sessions:",
+            "spring:session:",
+            "PHPREDIS_SESSION:",
+            "tower.sess:",
+        ];
+        let mut longest_first: Vec<_> = sessions
+            .iter()
+            .map(|prefix| bucket("sessions", prefix, Kind::Session))
+            .collect();
         longest_first.push(bucket("siblings", "siblings:", Kind::Siblings));
         longest_first.sort_by_key(|bucket| std::cmp::Reverse(bucket.prefix.len()));
-        Self { longest_first, rest: bucket("default", "", Kind::Register) }
+        Self {
+            longest_first,
+            rest: bucket("default", "", Kind::Register),
+        }
     }
 
     /// The bucket a key belongs to.
     #[inline]
     pub fn of(&self, key: &[u8]) -> &Bucket {
-        self.longest_first.iter().find(|b| key.starts_with(&b.prefix)).unwrap_or(&self.rest)
+        self.longest_first
+            .iter()
+            .find(|b| key.starts_with(&b.prefix))
+            .unwrap_or(&self.rest)
     }
 
     /// Every bucket, the catch-all last.

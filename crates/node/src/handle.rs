@@ -1,10 +1,22 @@
 //! The node as the rest of the program sees it.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use futures::future::LocalBoxFuture;
 use henge_ring::{Endpoints, NodeId, Ring};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{Buckets, Failure, Outcome, Request, ScanPage};
+use crate::{
+    Buckets, Failure, LocalNode, Outcome, Request, ScanPage, Unready, engine, metrics,
+    shard::Shard, shared::Shared,
+};
 
 /// Who this node is.
 #[derive(Clone, Debug)]
@@ -45,52 +57,180 @@ pub struct ReplicaView {
     pub record: Result<Option<Vec<u8>>, String>,
 }
 
+/// Work for a data thread.
+pub(crate) type Job = Box<dyn FnOnce(LocalNode) -> LocalBoxFuture<'static, ()> + Send>;
+
+/// Jobs that may wait for one data thread: enough for every HTTP connection to have a few.
+pub(crate) const JOBS: usize = 4_096;
+
 /// A running node. Cheap to clone, `Send`.
-#[derive(Clone, Debug)]
-pub struct Handle {}
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    threads: Arc<[mpsc::Sender<Job>]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("info", &self.shared.info)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>, threads: Arc<[mpsc::Sender<Job>]>) -> Self {
+        Self {
+            shared,
+            threads,
+            turn: Arc::default(),
+        }
+    }
+
     /// One request on one key.
     pub async fn call(&self, request: &Request<'_>) -> Outcome {
-        let _ = request;
-        unimplemented!()
+        let request = engine::encode_request(request);
+        let called = self.on_data_thread(move |node| async move {
+            match engine::decode_request(&request) {
+                Some(request) => node.call(&request).await,
+                None => stopped(Failure::Invalid("the request cannot be encoded".to_owned())),
+            }
+        });
+        called
+            .await
+            .unwrap_or_else(|| stopped(Failure::NotReady(Unready::Stopping)))
     }
+
     /// A page of all live keys.
     pub async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, Failure> {
-        let _ = (cursor, count);
-        unimplemented!()
+        let scanned =
+            self.on_data_thread(move |node| async move { node.scan(cursor, count).await });
+        scanned
+            .await
+            .unwrap_or(Err(Failure::NotReady(Unready::Stopping)))
     }
+
     /// What each replica of a key holds.
     pub async fn explain(&self, key: &[u8]) -> Vec<ReplicaView> {
-        let _ = key;
-        unimplemented!()
+        let key = key.to_vec();
+        let explained = self.on_data_thread(move |node| async move { node.explain(&key).await });
+        explained.await.unwrap_or_default()
     }
+
     /// Who this node is.
     pub fn info(&self) -> &NodeInfo {
-        unimplemented!()
+        &self.shared.info
     }
+
     /// Its peers, by id.
     pub fn peers(&self) -> Vec<PeerInfo> {
-        unimplemented!()
+        self.shared.peers()
     }
+
     /// The present ring.
     pub fn ring(&self) -> Arc<Ring> {
-        unimplemented!()
+        self.shared.ring()
     }
+
     /// The bucket rules.
     pub fn buckets(&self) -> Arc<Buckets> {
-        unimplemented!()
+        Arc::clone(&self.shared.buckets)
     }
+
+    /// N, R, W, mode and deadline of requests that say nothing else.
+    pub fn defaults(&self) -> henge_coordinator::Defaults {
+        self.shared.config.defaults
+    }
+
     /// Whether it serves requests: every configured peer is known and it is not stopping.
     pub fn is_ready(&self) -> bool {
-        unimplemented!()
+        self.shared.unready().is_none()
     }
+
+    /// Why it does not serve, if it does not.
+    pub fn unready(&self) -> Option<Unready> {
+        self.shared.unready()
+    }
+
     /// Counters and gauges in Prometheus text form, those of every layer.
     pub fn metrics(&self) -> String {
-        unimplemented!()
+        metrics::render(&self.shared)
     }
+
     /// Keys held and bytes used by this node's own store.
     pub fn usage(&self) -> henge_store::Usage {
-        unimplemented!()
+        self.shared.store.usage()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts `work` on the data thread with this number (modulo their number). If that thread's
+    /// inbox is full the work is dropped: what it carries (a connection) is closed.
+    pub(crate) fn run_on(
+        &self,
+        number: usize,
+        work: impl FnOnce(Rc<Shard>) -> LocalBoxFuture<'static, ()> + Send + 'static,
+    ) {
+        let thread = &self.threads[number % self.threads.len()];
+        let job: Job = Box::new(move |node| work(Rc::clone(node.shard())));
+        if thread.try_send(job).is_err() {
+            tracing::warn!(number, "a data thread has too much to do, or has ended");
+        }
+    }
+
+    /// Gives a new ring to every data thread, and the log behind it to every peer.
+    pub(crate) fn publish(&self, ring: &Arc<Ring>) {
+        for number in 0..self.threads.len() {
+            let ring = Arc::clone(ring);
+            self.run_on(number, move |shard| {
+                shard.set_ring(&ring);
+                if number == 0 {
+                    shard.spread_log();
+                }
+                Box::pin(async {})
+            });
+        }
+    }
+
+    /// Tells every data thread that the store is filled.
+    pub(crate) fn filled(&self) {
+        for number in 0..self.threads.len() {
+            self.run_on(number, move |shard| {
+                shard.set_filled(true);
+                Box::pin(async {})
+            });
+        }
+    }
+
+    /// Runs `work` on one of the data threads and brings its result back. `None`: the node has
+    /// stopped.
+    async fn on_data_thread<T, F>(
+        &self,
+        work: impl FnOnce(LocalNode) -> F + Send + 'static,
+    ) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |node| {
+            Box::pin(async move {
+                // Nobody listens any more: the caller has gone away, which is its right.
+                let _ = tell.send(work(node).await);
+            })
+        });
+        let thread = self.turn.fetch_add(1, Ordering::Relaxed) % self.threads.len();
+        self.threads[thread].send(job).await.ok()?;
+        told.await.ok()
+    }
+}
+
+fn stopped(failure: Failure) -> Outcome {
+    Outcome {
+        result: Err(failure),
+        receipt: None,
     }
 }

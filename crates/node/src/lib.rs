@@ -17,11 +17,30 @@ pub use outcome::{
     Done, Failure, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Shortage, Unready,
 };
 
+mod config;
+pub use config::{
+    Config, ConfigError, Origin, Setting, Settings, SettingsFileError, parse_duration_ms,
+    parse_size,
+};
+
 mod engine;
-pub use engine::{Engine, Now, Ticket};
+pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
 
 mod local;
-pub use local::{ConnectionDoor, DoorShard, LocalNode, ScanPage, SinkId, Sink};
+pub use local::{ConnectionDoor, DoorShard, LocalNode, ScanPage, Sink, SinkId};
 
 mod handle;
 pub use handle::{Handle, NodeInfo, PeerInfo, ReplicaView};
+
+mod node;
+pub use node::{Node, NodeBuilder, StartError};
+
+mod shared;
+pub use shared::{Clocks, SystemClocks};
+
+mod looking;
+mod membership;
+mod metrics;
+mod scan;
+mod shard;
+mod sweep;

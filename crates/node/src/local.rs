@@ -1,10 +1,15 @@
 //! The node as code on one of its data threads sees it.
 
-use std::{future::Future, rc::Rc, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+};
 
 use henge_ring::Ring;
 
-use crate::{Buckets, Handle, Outcome, Request, Ticket};
+use crate::{Buckets, Failure, Handle, Outcome, ReplicaView, Request, Ticket, shard::Shard};
 
 /// Names a registered sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,47 +53,74 @@ pub struct ScanPage {
 
 /// A handle onto the data thread it was given out on. Cheap to clone, not `Send`.
 #[derive(Clone)]
-pub struct LocalNode {}
+pub struct LocalNode {
+    shard: Rc<Shard>,
+}
 
 impl LocalNode {
-    /// Registers a taker of outcomes.
+    pub(crate) fn new(shard: Rc<Shard>) -> Self {
+        Self { shard }
+    }
+
+    pub(crate) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    /// Registers a taker of outcomes. It is kept for as long as the thread runs.
     pub fn register(&self, sink: Rc<dyn Sink>) -> SinkId {
-        let _ = sink;
-        unimplemented!()
+        SinkId(self.shard.register(sink))
     }
+
     /// Starts a request; its outcome reaches the ticket's sink. Costs no task and no timer.
+    #[inline]
     pub fn submit(&self, request: &Request<'_>, ticket: Ticket) {
-        let _ = (request, ticket);
-        unimplemented!()
+        self.shard.submit(request, ticket);
     }
+
     /// Asks for a `Sink::flush` at the end of this tick.
     pub fn wake(&self) {
-        unimplemented!()
+        self.shard.mark_dirty();
     }
+
     /// One request as a future: for commands of several steps.
     pub async fn call(&self, request: &Request<'_>) -> Outcome {
-        let _ = request;
-        unimplemented!()
+        let call = self.shard.begin_call(request);
+        poll_fn(|context| match call.poll(context) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => Poll::Pending,
+        })
+        .await
     }
-    /// A page of all live keys, from `cursor` (0: from the start), about `count` of them.
-    pub async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, crate::Failure> {
-        let _ = (cursor, count);
-        unimplemented!()
+
+    /// A page of all live keys, from `cursor` (0: from the start), about `count` of them, at most
+    /// 1,000.
+    pub async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, Failure> {
+        self.shard.scan(cursor, count).await
     }
+
+    /// What each replica of a key holds.
+    pub async fn explain(&self, key: &[u8]) -> Vec<ReplicaView> {
+        self.shard.explain(key).await
+    }
+
     /// Milliseconds since 1970, as of this tick.
+    #[inline]
     pub fn wall_ms(&self) -> u64 {
-        unimplemented!()
+        self.shard.now().wall_ms
     }
+
     /// The bucket rules.
     pub fn buckets(&self) -> Arc<Buckets> {
-        unimplemented!()
+        Arc::clone(&self.shard.shared().buckets)
     }
+
     /// The present ring.
     pub fn ring(&self) -> Arc<Ring> {
-        unimplemented!()
+        self.shard.shared().ring()
     }
+
     /// The same node, from any thread.
     pub fn handle(&self) -> Handle {
-        unimplemented!()
+        self.shard.handle().clone()
     }
 }

@@ -68,6 +68,35 @@ pub enum Operation<'a> {
     },
 }
 
+impl Operation<'_> {
+    /// When it applies.
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::Put { condition, .. }
+            | Self::Delete { condition }
+            | Self::Expire { condition, .. } => *condition,
+            Self::Get
+            | Self::PutFields { .. }
+            | Self::PutSibling { .. }
+            | Self::DeleteSiblings { .. } => Condition::Always,
+        }
+    }
+
+    /// Bytes of value it carries.
+    pub fn value_len(&self) -> usize {
+        match self {
+            Self::Put { value, .. } | Self::PutSibling { value, .. } => value.len(),
+            Self::PutFields { fields, .. } => fields
+                .iter()
+                .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
+                .sum(),
+            Self::Get | Self::Delete { .. } | Self::Expire { .. } | Self::DeleteSiblings { .. } => {
+                0
+            }
+        }
+    }
+}
+
 /// What a write does to the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {

@@ -39,6 +39,9 @@ pub struct Config {
     pub max_skew_ms: u64,
 }
 
+/// Largest value that can be configured, in bytes: what one message between nodes may carry.
+const MOST_VALUE: usize = 2 << 20;
+
 /// A setting that cannot be: where it stands, what it is, what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {given} is not possible: {expected}")]
@@ -67,21 +70,30 @@ impl Config {
             listen_http,
             listen_peer,
             peers: peers(settings.peers.as_ref(), listen_peer)?,
-            cluster: settings.cluster.as_ref().map_or("henge", |s| &s.value).to_owned(),
+            cluster: settings
+                .cluster
+                .as_ref()
+                .map_or("henge", |s| &s.value)
+                .to_owned(),
             cluster_key: cluster_key(settings)?,
             password: password(settings)?,
             defaults: defaults(settings)?,
             memory_limit: size(settings.memory_limit.as_ref(), u64::MAX)?,
-            max_value: size(settings.max_value.as_ref(), 8 << 20)? as usize,
-            data_threads: between(settings.data_threads.as_ref(), 1, 256, default_threads())? as usize,
-            zone: settings.zone.as_ref().map_or("default", |s| &s.value).to_owned(),
+            max_value: size(settings.max_value.as_ref(), MOST_VALUE as u64)? as usize,
+            data_threads: between(settings.data_threads.as_ref(), 1, 256, default_threads())?
+                as usize,
+            zone: settings
+                .zone
+                .as_ref()
+                .map_or("default", |s| &s.value)
+                .to_owned(),
             weight: between(settings.weight.as_ref(), 1, 65_535, 1)? as u32,
             max_skew_ms: duration(settings.max_skew.as_ref(), 500)?,
         };
         if let Some(setting) = &settings.max_value
-            && !(1..=64 << 20).contains(&config.max_value)
+            && !(1..=MOST_VALUE).contains(&config.max_value)
         {
-            return Err(wrong(setting, "a value may have between 1 byte and 64mb"));
+            return Err(wrong(setting, "a value may have between 1 byte and 2mb"));
         }
         exposure(settings, &config)?;
         Ok(config)
@@ -94,19 +106,29 @@ fn default_threads() -> u64 {
 }
 
 fn address(setting: Option<&Setting<String>>, port: u16) -> Result<SocketAddr, ConfigError> {
-    let Some(setting) = setting else { return Ok(SocketAddr::from(([127, 0, 0, 1], port))) };
-    setting.value.parse().map_err(|_| wrong(setting, format!("IP:PORT, such as 127.0.0.1:{port}")))
+    let Some(setting) = setting else {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    };
+    setting
+        .value
+        .parse()
+        .map_err(|_| wrong(setting, format!("IP:PORT, such as 127.0.0.1:{port}")))
 }
 
 fn peers(
     setting: Option<&Setting<Vec<String>>>,
     own: SocketAddr,
 ) -> Result<Vec<SocketAddr>, ConfigError> {
-    let Some(setting) = setting else { return Ok(Vec::new()) };
+    let Some(setting) = setting else {
+        return Ok(Vec::new());
+    };
     let mut peers = Vec::new();
     for text in setting.value.iter().filter(|text| !text.trim().is_empty()) {
         let peer: SocketAddr = text.trim().parse().map_err(|_| {
-            wrong(setting, format!("{text:?} should be IP:PORT, such as 127.0.0.1:7381"))
+            wrong(
+                setting,
+                format!("{text:?} should be IP:PORT, such as 127.0.0.1:7381"),
+            )
         })?;
         if peer != own && !peers.contains(&peer) {
             peers.push(peer);
@@ -119,8 +141,14 @@ fn cluster_key(settings: &Settings) -> Result<Option<Vec<u8>>, ConfigError> {
     const SHORTEST: usize = 16;
     let long_enough = |setting: &Setting<String>, key: &[u8]| {
         if key.len() < SHORTEST {
-            let hidden = Setting { value: "(hidden)", origin: setting.origin.clone() };
-            return Err(wrong(&hidden, format!("at least {SHORTEST} bytes, not {}", key.len())));
+            let hidden = Setting {
+                value: "(hidden)",
+                origin: setting.origin.clone(),
+            };
+            return Err(wrong(
+                &hidden,
+                format!("at least {SHORTEST} bytes, not {}", key.len()),
+            ));
         }
         Ok(Some(key.to_vec()))
     };
@@ -137,9 +165,10 @@ fn cluster_key(settings: &Settings) -> Result<Option<Vec<u8>>, ConfigError> {
 
 fn password(settings: &Settings) -> Result<Option<String>, ConfigError> {
     match &settings.password {
-        Some(setting) if setting.value.is_empty() => {
-            Err(wrong(setting, "at least one character; leave the setting out for none"))
-        }
+        Some(setting) if setting.value.is_empty() => Err(wrong(
+            setting,
+            "at least one character; leave the setting out for none",
+        )),
         other => Ok(other.as_ref().map(|setting| setting.value.clone())),
     }
 }
@@ -149,7 +178,10 @@ fn defaults(settings: &Settings) -> Result<Defaults, ConfigError> {
     let majority = u64::from(n / 2 + 1);
     let r = between(settings.r.as_ref(), 1, u64::from(n), majority)? as u8;
     let w = between(settings.w.as_ref(), 1, u64::from(n), majority)? as u8;
-    let strict = settings.strict.as_ref().is_some_and(|setting| setting.value);
+    let strict = settings
+        .strict
+        .as_ref()
+        .is_some_and(|setting| setting.value);
     let mode = if strict { Mode::Strict } else { Mode::Sloppy };
     let deadline_ms = duration(settings.timeout.as_ref(), 1_000)?;
     if let Some(setting) = &settings.timeout
@@ -157,7 +189,13 @@ fn defaults(settings: &Settings) -> Result<Defaults, ConfigError> {
     {
         return Err(wrong(setting, "between 1ms and 60s"));
     }
-    Ok(Defaults { n, r, w, mode, deadline_ms: deadline_ms as u32 })
+    Ok(Defaults {
+        n,
+        r,
+        w,
+        mode,
+        deadline_ms: deadline_ms as u32,
+    })
 }
 
 fn between(
@@ -169,17 +207,24 @@ fn between(
     match setting {
         None => Ok(default),
         Some(setting) if (low..=high).contains(&setting.value) => Ok(setting.value),
-        Some(setting) => Err(wrong(setting, format!("a whole number from {low} to {high}"))),
+        Some(setting) => Err(wrong(
+            setting,
+            format!("a whole number from {low} to {high}"),
+        )),
     }
 }
 
 fn size(setting: Option<&Setting<String>>, default: u64) -> Result<u64, ConfigError> {
-    let Some(setting) = setting else { return Ok(default) };
+    let Some(setting) = setting else {
+        return Ok(default);
+    };
     parse_size(&setting.value).ok_or_else(|| wrong(setting, "a size such as 512mb or 4g"))
 }
 
 fn duration(setting: Option<&Setting<String>>, default_ms: u64) -> Result<u64, ConfigError> {
-    let Some(setting) = setting else { return Ok(default_ms) };
+    let Some(setting) = setting else {
+        return Ok(default_ms);
+    };
     parse_duration_ms(&setting.value)
         .ok_or_else(|| wrong(setting, "a duration such as 250ms, 2s or 30m"))
 }
@@ -191,7 +236,10 @@ fn exposure(settings: &Settings, config: &Config) -> Result<(), ConfigError> {
         IpAddr::V6(ip) => !ip.is_loopback(),
     };
     let shown = |setting: &Option<Setting<String>>, address: SocketAddr| match setting {
-        Some(setting) => Setting { value: address.to_string(), origin: setting.origin.clone() },
+        Some(setting) => Setting {
+            value: address.to_string(),
+            origin: setting.origin.clone(),
+        },
         None => Setting::flag("listen-peer", address.to_string()),
     };
     if beyond(config.listen_peer) && config.cluster_key.is_none() {
@@ -202,9 +250,10 @@ fn exposure(settings: &Settings, config: &Config) -> Result<(), ConfigError> {
         ));
     }
     let open = settings.open.as_ref().is_some_and(|setting| setting.value);
-    for (setting, address) in
-        [(&settings.listen_resp, config.listen_resp), (&settings.listen_http, config.listen_http)]
-    {
+    for (setting, address) in [
+        (&settings.listen_resp, config.listen_resp),
+        (&settings.listen_http, config.listen_http),
+    ] {
         if beyond(address) && config.password.is_none() && !open {
             let at = shown(setting, address);
             return Err(wrong(

@@ -45,7 +45,10 @@ pub struct Setting<T> {
 impl<T> Setting<T> {
     /// A value given by the flag `name`.
     pub fn flag(name: &'static str, value: T) -> Self {
-        Self { value, origin: Origin::Flag(name) }
+        Self {
+            value,
+            origin: Origin::Flag(name),
+        }
     }
 }
 
@@ -141,10 +144,14 @@ impl Settings {
     /// Reads a configuration file. The error names line and column of what is wrong in it.
     pub fn read(path: &Path) -> Result<Self, SettingsFileError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| SettingsFileError { path: shown.clone(), problem: error.to_string() })?;
-        Self::from_file(&shown, &text)
-            .map_err(|error| SettingsFileError { path: shown.clone(), problem: error.to_string() })
+        let text = std::fs::read_to_string(path).map_err(|error| SettingsFileError {
+            path: shown.clone(),
+            problem: error.to_string(),
+        })?;
+        Self::from_file(&shown, &text).map_err(|error| SettingsFileError {
+            path: shown.clone(),
+            problem: error.to_string(),
+        })
     }
 
     /// As [`Settings::read`], from text; `name` stands in messages.

@@ -3,7 +3,9 @@
 /// Bytes: a whole number, with `k`, `m`, `g` or `t` (powers of 1024; a `b` or `ib` may follow).
 pub fn parse_size(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let digits = lower
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(lower.len());
     let number: u64 = lower[..digits].parse().ok()?;
     let shift = match lower[digits..].trim() {
         "" | "b" => 0,
@@ -19,7 +21,9 @@ pub fn parse_size(text: &str) -> Option<u64> {
 /// Milliseconds: a whole number with `ms`, `s`, `m`, `h` or `d`; a bare number means seconds.
 pub fn parse_duration_ms(text: &str) -> Option<u64> {
     let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let digits = lower
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(lower.len());
     let number: u64 = lower[..digits].parse().ok()?;
     let unit = match lower[digits..].trim() {
         "ms" => 1,

@@ -13,21 +13,33 @@ fn complaint(text: &str) -> String {
 fn defaults_serve_on_loopback_with_majorities() {
     let config = Config::check(&Settings::default()).expect("defaults are right");
     assert_eq!(config.listen_resp.to_string(), "127.0.0.1:7379");
-    assert_eq!((config.defaults.n, config.defaults.r, config.defaults.w), (3, 2, 2));
+    assert_eq!(
+        (config.defaults.n, config.defaults.r, config.defaults.w),
+        (3, 2, 2)
+    );
 }
 
 #[test]
 fn a_wrong_value_is_named_with_file_line_key_and_remedy() {
     let text = complaint("replicas = 3\n\nr = 7\n");
-    assert_eq!(text, "henge.toml:3: r: 7 is not possible: a whole number from 1 to 3");
+    assert_eq!(
+        text,
+        "henge.toml:3: r: 7 is not possible: a whole number from 1 to 3"
+    );
     let text = complaint("timeout = \"soon\"\n");
-    assert!(text.starts_with("henge.toml:1: timeout") && text.contains("250ms"), "{text}");
+    assert!(
+        text.starts_with("henge.toml:1: timeout") && text.contains("250ms"),
+        "{text}"
+    );
 }
 
 #[test]
 fn an_unknown_key_and_a_wrong_type_are_named_with_their_line() {
     let text = complaint("replicas = 3\nreplica = 2\n");
-    assert!(text.contains("line 2") && text.contains("replica"), "{text}");
+    assert!(
+        text.contains("line 2") && text.contains("replica"),
+        "{text}"
+    );
     let text = complaint("weight = \"heavy\"\n");
     assert!(text.contains("line 1"), "{text}");
 }
@@ -35,7 +47,10 @@ fn an_unknown_key_and_a_wrong_type_are_named_with_their_line() {
 #[test]
 fn flags_win_over_the_file() {
     let file = Settings::parse("henge.toml", "r = 1\nw = 3\n").expect("parses");
-    let flags = Settings { r: Some(Setting::flag("r", 2)), ..Settings::default() };
+    let flags = Settings {
+        r: Some(Setting::flag("r", 2)),
+        ..Settings::default()
+    };
     let config = Config::check(&flags.over(file)).expect("right");
     assert_eq!((config.defaults.r, config.defaults.w), (2, 3));
 }
@@ -45,7 +60,10 @@ fn exposed_listeners_need_secrets() {
     let text = complaint("listen_peer = \"0.0.0.0:7381\"\n");
     assert!(text.contains("--cluster-key-file"), "{text}");
     let text = complaint("listen_resp = \"0.0.0.0:7379\"\n");
-    assert!(text.contains("--password") && text.contains("--open"), "{text}");
+    assert!(
+        text.contains("--password") && text.contains("--open"),
+        "{text}"
+    );
     let opened = Settings::parse("f", "listen_resp = \"0.0.0.0:7379\"\nopen = true\n").expect("ok");
     assert!(Config::check(&opened).is_ok());
 }
@@ -53,7 +71,10 @@ fn exposed_listeners_need_secrets() {
 #[test]
 fn a_short_key_is_refused_without_showing_it() {
     let text = complaint("cluster_key = \"hunter2\"\n");
-    assert!(text.contains("at least 16 bytes, not 7") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("at least 16 bytes, not 7") && !text.contains("hunter2"),
+        "{text}"
+    );
 }
 
 #[test]

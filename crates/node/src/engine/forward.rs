@@ -65,47 +65,73 @@ struct WireDone {
 }
 
 /// The bytes of a request that another node is to coordinate.
-pub(super) fn encode_request(request: &Request<'_>) -> Vec<u8> {
+pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
     let operation = match &request.operation {
         Operation::Get => WireOperation::Get,
-        Operation::Put { value, expiry, condition } => {
-            WireOperation::Put { value, expiry: *expiry, condition: *condition }
-        }
+        Operation::Put {
+            value,
+            expiry,
+            condition,
+        } => WireOperation::Put {
+            value,
+            expiry: *expiry,
+            condition: *condition,
+        },
         Operation::PutFields { fields, expiry } => WireOperation::PutFields {
             fields: fields
                 .iter()
                 .map(|&(name, value)| {
-                    (serde_bytes::Bytes::new(name), value.map(serde_bytes::Bytes::new))
+                    (
+                        serde_bytes::Bytes::new(name),
+                        value.map(serde_bytes::Bytes::new),
+                    )
                 })
                 .collect(),
             expiry: *expiry,
         },
-        Operation::Delete { condition } => WireOperation::Delete { condition: *condition },
-        Operation::Expire { at, condition } => {
-            WireOperation::Expire { at: *at, condition: *condition }
-        }
-        Operation::PutSibling { value, context, expiry } => WireOperation::PutSibling {
+        Operation::Delete { condition } => WireOperation::Delete {
+            condition: *condition,
+        },
+        Operation::Expire { at, condition } => WireOperation::Expire {
+            at: *at,
+            condition: *condition,
+        },
+        Operation::PutSibling {
+            value,
+            context,
+            expiry,
+        } => WireOperation::PutSibling {
             value,
             context: context.iter().collect(),
             expiry: *expiry,
         },
-        Operation::DeleteSiblings { context } => {
-            WireOperation::DeleteSiblings { context: context.iter().collect() }
-        }
+        Operation::DeleteSiblings { context } => WireOperation::DeleteSiblings {
+            context: context.iter().collect(),
+        },
     };
-    let wire = WireRequest { key: request.key, operation, options: request.options };
+    let wire = WireRequest {
+        key: request.key,
+        operation,
+        options: request.options,
+    };
     // Serialising into memory fails only for types postcard cannot express, and these are ours.
     postcard::to_allocvec(&wire).unwrap_or_default()
 }
 
 /// A request that another node forwarded; `None` if the bytes are not one.
-pub(super) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
+pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
     let wire: WireRequest<'_> = postcard::from_bytes(bytes).ok()?;
     let operation = match wire.operation {
         WireOperation::Get => Operation::Get,
-        WireOperation::Put { value, expiry, condition } => {
-            Operation::Put { value, expiry, condition }
-        }
+        WireOperation::Put {
+            value,
+            expiry,
+            condition,
+        } => Operation::Put {
+            value,
+            expiry,
+            condition,
+        },
         WireOperation::PutFields { fields, expiry } => Operation::PutFields {
             fields: fields
                 .into_iter()
@@ -115,16 +141,24 @@ pub(super) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
         },
         WireOperation::Delete { condition } => Operation::Delete { condition },
         WireOperation::Expire { at, condition } => Operation::Expire { at, condition },
-        WireOperation::PutSibling { value, context, expiry } => Operation::PutSibling {
+        WireOperation::PutSibling {
+            value,
+            context,
+            expiry,
+        } => Operation::PutSibling {
             value,
             context: VersionVector::from_iter(context),
             expiry,
         },
-        WireOperation::DeleteSiblings { context } => {
-            Operation::DeleteSiblings { context: VersionVector::from_iter(context) }
-        }
+        WireOperation::DeleteSiblings { context } => Operation::DeleteSiblings {
+            context: VersionVector::from_iter(context),
+        },
     };
-    Some(Request { key: wire.key, operation, options: wire.options })
+    Some(Request {
+        key: wire.key,
+        operation,
+        options: wire.options,
+    })
 }
 
 /// The bytes of an outcome on its way back to the node that forwarded the request.
@@ -148,5 +182,8 @@ pub(super) fn decode_outcome(bytes: &[u8]) -> Option<Outcome> {
         absorbed: done.absorbed,
         record: done.record.map(serde_bytes::ByteBuf::into_vec),
     });
-    Some(Outcome { result, receipt: wire.receipt })
+    Some(Outcome {
+        result,
+        receipt: wire.receipt,
+    })
 }

@@ -1,88 +1,120 @@
 //! The peers as the engine sees them: up or down, and the batch that is gathering for each.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use henge_ring::{NodeId, NodeIndex, Ring};
+use henge_rpc::Message;
 
-/// One other member of the ring.
+use super::Counters;
+
+/// Names a peer for as long as the engine lives. Unlike an index into a ring it never changes its
+/// meaning, so that operations in flight survive a change of the ring.
+pub(super) type Slot = u16;
+
+/// One other node.
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) id: NodeId,
-    pub(super) up: bool,
+struct Peer {
+    id: NodeId,
+    up: bool,
     /// Messages gathered since the last flush.
-    pub(super) open: Vec<u8>,
+    open: Vec<u8>,
 }
 
-/// All members by their index in the present ring; this node's own slot is never up.
-#[derive(Debug, Default)]
+/// Every node this engine has known; its own slot is never up.
+#[derive(Debug)]
 pub(super) struct Peers {
-    by_index: Vec<Peer>,
-    index: BTreeMap<NodeId, NodeIndex>,
+    counters: Arc<Counters>,
+    slots: Vec<Peer>,
+    by_id: BTreeMap<NodeId, Slot>,
+    /// Slot of each member of the present ring.
+    members: Vec<Slot>,
     /// Which peers have something to send, each once.
-    dirty: Vec<NodeIndex>,
+    dirty: Vec<Slot>,
 }
 
 impl Peers {
-    /// The members of `ring`; what is known of those that stay is kept. Messages gathered for
-    /// members that are gone are dropped: their links are closing too.
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            slots: Vec::new(),
+            by_id: BTreeMap::new(),
+            members: Vec::new(),
+            dirty: Vec::new(),
+        }
+    }
+
+    /// Takes over the members of a new ring.
     pub(super) fn adopt(&mut self, ring: &Ring) {
-        let mut known: BTreeMap<NodeId, Peer> =
-            self.by_index.drain(..).map(|peer| (peer.id, peer)).collect();
-        self.index.clear();
-        self.dirty.clear();
-        for (at, member) in ring.members().iter().enumerate() {
-            let index = NodeIndex(at as u16);
-            let peer = known.remove(&member.id).unwrap_or_else(|| Peer {
-                id: member.id,
+        let members = ring.members().iter();
+        self.members = members.map(|member| self.slot_or_new(member.id)).collect();
+    }
+
+    pub(super) fn slot_or_new(&mut self, id: NodeId) -> Slot {
+        let slots = &mut self.slots;
+        *self.by_id.entry(id).or_insert_with(|| {
+            slots.push(Peer {
+                id,
                 up: false,
                 open: Vec::new(),
             });
-            if !peer.open.is_empty() {
-                self.dirty.push(index);
-            }
-            self.index.insert(member.id, index);
-            self.by_index.push(peer);
-        }
+            (slots.len() - 1) as Slot
+        })
     }
 
-    pub(super) fn index_of(&self, id: &NodeId) -> Option<NodeIndex> {
-        self.index.get(id).copied()
+    pub(super) fn slot(&self, id: &NodeId) -> Option<Slot> {
+        self.by_id.get(id).copied()
     }
 
-    pub(super) fn set_up(&mut self, index: NodeIndex, up: bool) {
-        let peer = &mut self.by_index[usize::from(index.0)];
+    #[inline]
+    pub(super) fn member(&self, index: NodeIndex) -> Slot {
+        self.members[usize::from(index.0)]
+    }
+
+    pub(super) fn id(&self, slot: Slot) -> NodeId {
+        self.slots[usize::from(slot)].id
+    }
+
+    #[inline]
+    pub(super) fn is_up(&self, slot: Slot) -> bool {
+        self.slots[usize::from(slot)].up
+    }
+
+    /// Sets a link's fate. What had gathered for a peer that went down is dropped: the operations
+    /// behind it are told that the peer is lost.
+    pub(super) fn set_up(&mut self, slot: Slot, up: bool) {
+        let peer = &mut self.slots[usize::from(slot)];
         peer.up = up;
         if !up {
             peer.open.clear();
-            self.dirty.retain(|dirty| *dirty != index);
+            self.dirty.retain(|dirty| *dirty != slot);
         }
     }
 
+    /// Appends a message to a peer's open batch. A record too large for one message is not sent and
+    /// counted; the operation behind it runs into its deadline.
     #[inline]
-    pub(super) fn is_up(&self, index: NodeIndex) -> bool {
-        self.by_index[usize::from(index.0)].up
-    }
-
-    pub(super) fn id(&self, index: NodeIndex) -> NodeId {
-        self.by_index[usize::from(index.0)].id
-    }
-
-    /// The open batch of a peer, to append one message to.
-    #[inline]
-    pub(super) fn batch(&mut self, index: NodeIndex) -> &mut Vec<u8> {
-        let peer = &mut self.by_index[usize::from(index.0)];
+    pub(super) fn send(&mut self, to: Slot, message: &Message<'_>) {
+        let peer = &mut self.slots[usize::from(to)];
         if peer.open.is_empty() {
-            self.dirty.push(index);
+            self.dirty.push(to);
         }
-        &mut peer.open
+        match message.encode(&mut peer.open) {
+            Ok(()) => self.counters.messages_sent.add(1),
+            Err(error) => {
+                debug_assert!(false, "lengths are checked on the way in: {error}");
+                self.counters.bad_messages.add(1);
+            }
+        }
     }
 
-    /// Hands out every gathered batch; `send` takes the bytes and leaves the buffer empty.
+    /// Hands out every gathered batch; `send` copies or takes the bytes.
     pub(super) fn drain(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
-        for index in self.dirty.drain(..) {
-            let peer = &mut self.by_index[usize::from(index.0)];
-            send(peer.id, &mut peer.open);
-            peer.open.clear();
+        for slot in self.dirty.drain(..) {
+            let peer = &mut self.slots[usize::from(slot)];
+            if !peer.open.is_empty() {
+                send(peer.id, &mut peer.open);
+                peer.open.clear();
+            }
         }
     }
 

@@ -40,7 +40,9 @@ pub(super) fn reads_first(
     match operation {
         Operation::Get => false,
         Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => false,
-        Operation::Put { condition, expiry, .. } => {
+        Operation::Put {
+            condition, expiry, ..
+        } => {
             *condition != Condition::Always
                 || (kind == Kind::Session || *expiry == Expiry::Keep) && !live_here
         }
@@ -80,7 +82,11 @@ pub(super) struct Facts<'a> {
 /// Decides an operation other than a read or one on siblings, and appends its delta to `out`.
 pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Effect {
     match operation {
-        Operation::Put { value, expiry, condition } => facts.put(value, *expiry, *condition, out),
+        Operation::Put {
+            value,
+            expiry,
+            condition,
+        } => facts.put(value, *expiry, *condition, out),
         Operation::PutFields { fields, expiry } => facts.put_fields(fields, *expiry, out),
         Operation::Delete { condition } => facts.delete(*condition, out),
         Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
@@ -122,7 +128,8 @@ impl<'a> Facts<'a> {
     }
 
     fn default_deadline(&self) -> u64 {
-        self.default_ttl_ms.map_or(NEVER, |ttl| self.now_ms.saturating_add(ttl))
+        self.default_ttl_ms
+            .map_or(NEVER, |ttl| self.now_ms.saturating_add(ttl))
     }
 
     fn put(&self, value: &[u8], expiry: Expiry, condition: Condition, out: &mut Vec<u8>) -> Effect {
@@ -165,8 +172,10 @@ impl<'a> Facts<'a> {
                 delta::put_fields(out, record.epoch(), self.stamp, moved, fields);
             }
             None => {
-                let present: Vec<(&[u8], &[u8])> =
-                    fields.iter().filter_map(|&(name, value)| Some((name, value?))).collect();
+                let present: Vec<(&[u8], &[u8])> = fields
+                    .iter()
+                    .filter_map(|&(name, value)| Some((name, value?)))
+                    .collect();
                 delta::begin_fields(out, self.stamp, deadline, &present);
             }
         }
@@ -181,7 +190,9 @@ impl<'a> Facts<'a> {
     }
 
     fn expire(&self, at: u64, condition: Condition, out: &mut Vec<u8>) -> Effect {
-        let Some(record) = self.live() else { return Effect::Decline };
+        let Some(record) = self.live() else {
+            return Effect::Decline;
+        };
         let present = record.deadline().at;
         let holds = match condition {
             Condition::Absent => present == NEVER,
@@ -205,7 +216,11 @@ impl<'a> Facts<'a> {
     fn bury(&self, out: &mut Vec<u8>) -> Effect {
         let known = self.present.map_or(0, |record| record.horizon());
         let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
-        let horizon = if known == NEVER { grace } else { known.max(self.now_ms) };
+        let horizon = if known == NEVER {
+            grace
+        } else {
+            known.max(self.now_ms)
+        };
         let epoch = match self.live() {
             Some(record) if self.kind == Kind::Session => record.epoch(),
             _ => self.stamp,

@@ -1,0 +1,386 @@
+//! Reads: this node holds a replica and asks as many others as R needs.
+
+use henge_coordinator::{Consistency, Held, Mode, OpId, Read, ReadError, ReadStep};
+use henge_rpc::Message;
+use henge_store::Key;
+use henge_versioning::{Merge, RecordRef, merge};
+
+use super::{
+    Engine, Now, PlaceSet, Placement, Slot,
+    operation::{Asker, InFlight, Reading, Waiting, failed, read_receipt},
+};
+use crate::{Done, Failure, Outcome, Request, Shortage};
+
+/// What a replica said to a read.
+pub(super) enum Answer<'a> {
+    Same,
+    Absent,
+    Record(&'a [u8]),
+    No,
+}
+
+impl Engine {
+    /// Starts a read. `then` is the write that waits for what it finds.
+    pub(super) fn begin_read(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        mut placement: Placement,
+        consistency: &Consistency,
+        asker: Asker,
+        then: Option<Box<Waiting>>,
+    ) {
+        self.parts.counters.reads.add(1);
+        let own_first = own_place_first(&mut placement);
+        let (record, held) = self.own_record(Key::new(request.key));
+        let repair_first = consistency.mode() == Mode::Strict
+            && consistency.can_be_monotonic(placement.places.len() as u8);
+        let begun = Read::begin(
+            &placement.places,
+            own_first,
+            held,
+            repair_first,
+            consistency,
+        );
+        let mut read = match begun {
+            Ok(read) => read,
+            Err(error) => {
+                self.recycle(record);
+                return self.complete(
+                    asker.ticket,
+                    failed(read_failure(error, Shortage::Unreachable)),
+                );
+            }
+        };
+        // The first place is this node's own, and its answer is here already.
+        read.next_to_ask();
+        let step = read.replied(0, held);
+        let mut key = self.buffer();
+        key.extend_from_slice(request.key);
+        let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
+        let reading = Reading {
+            asker,
+            read,
+            key,
+            record,
+            held,
+            then,
+            deadline_ms,
+        };
+        if step != ReadStep::Wait {
+            return self.drive_unlisted(now, reading, step);
+        }
+        self.hedges.earn();
+        let hedge_ms = u64::from(self.parts.hedge.delay_us(None)).div_ceil(1000);
+        let wake_ms = deadline_ms.min(now.mono_ms + hedge_ms);
+        match self.operations.insert(InFlight::Read(reading), wake_ms) {
+            Ok(id) => self.ask_more(id),
+            Err(busy) => self.refuse(asker, busy.in_flight),
+        }
+    }
+
+    /// A replica's answer to one of our reads.
+    pub(super) fn read_answered(&mut self, now: Now, id: OpId, from: Slot, answer: Answer<'_>) {
+        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+            return;
+        };
+        let Some(place) = reading.read.place_of(from) else {
+            return;
+        };
+        let step = match answer {
+            Answer::Same => reading.read.same(place),
+            Answer::Absent => reading.read.replied(place, None),
+            Answer::No => reading.read.failed(place),
+            Answer::Record(bytes) => match reading.take_in(bytes, &mut self.delta) {
+                Some((digest, newest)) => {
+                    // A stamp beyond the bound is not taken over; the value still is what it is.
+                    let _ = self.parts.clock.observe(newest.time, now.wall_ms);
+                    reading.read.replied(place, Some(digest))
+                }
+                None => reading.read.failed(place),
+            },
+        };
+        self.drive(now, id, step);
+    }
+
+    /// A replica holds the record that the answer of a strict read waits for, or refused it.
+    pub(super) fn read_repaired(&mut self, now: Now, id: OpId, from: Slot, kept: bool) {
+        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+            return;
+        };
+        let Some(place) = reading.read.place_of(from) else {
+            return;
+        };
+        let read = &mut reading.read;
+        let step = if kept {
+            read.repaired(place)
+        } else {
+            read.failed(place)
+        };
+        self.drive(now, id, step);
+    }
+
+    /// A peer's link went down.
+    pub(super) fn read_lost(&mut self, now: Now, id: OpId, lost: Slot) {
+        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+            return;
+        };
+        let Some(place) = reading.read.place_of(lost) else {
+            return;
+        };
+        let step = reading.read.failed(place);
+        self.drive(now, id, step);
+    }
+
+    /// The wheel rang: time to hedge, or time to give up.
+    pub(super) fn read_due(&mut self, now: Now, id: OpId) {
+        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+            return;
+        };
+        let deadline_ms = reading.deadline_ms;
+        if now.mono_ms >= deadline_ms {
+            let step = reading.read.deadline();
+            return self.drive(now, id, step);
+        }
+        if self.hedges.hedge(&mut reading.read) {
+            self.parts.counters.hedged_reads.add(1);
+        }
+        self.operations.set_deadline(id, deadline_ms);
+        self.ask_more(id);
+    }
+
+    fn own_record(&mut self, key: Key<'_>) -> (Vec<u8>, Held) {
+        let mut record = self.buffer();
+        let mut held = None;
+        self.parts.store.read(key, &mut |stored| {
+            if let Some(stored) = stored {
+                record.extend_from_slice(stored.record.as_bytes());
+                held = Some(stored.digest);
+            }
+        });
+        (record, held)
+    }
+
+    fn ask_more(&mut self, id: OpId) {
+        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+            return;
+        };
+        while let Some(place) = reading.read.next_to_ask() {
+            let Some(info) = reading.read.place(place) else {
+                break;
+            };
+            let message = Message::Read {
+                op: id.0,
+                digest: reading.held.unwrap_or(0),
+                key: &reading.key,
+            };
+            self.peers.send(info.node, &message);
+        }
+    }
+
+    fn drive(&mut self, now: Now, id: OpId, step: ReadStep) {
+        if step == ReadStep::Wait {
+            self.ask_more(id);
+            self.repair_more(now, id);
+            return;
+        }
+        if let Some(InFlight::Read(reading)) = self.operations.get_mut(id)
+            && step == ReadStep::Merge
+        {
+            let held = reading.held;
+            match reading.read.merged(held) {
+                ReadStep::Wait => return self.repair_more(now, id),
+                next => return self.end_read(now, id, next),
+            }
+        }
+        self.end_read(now, id, step);
+    }
+
+    /// Sends the merged record to the places for which a strict read waits.
+    fn repair_more(&mut self, now: Now, id: OpId) {
+        loop {
+            let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+                return;
+            };
+            let Some(place) = reading.read.next_to_repair() else {
+                return;
+            };
+            let Some(info) = reading.read.place(place) else {
+                return;
+            };
+            self.parts.counters.read_repairs.add(1);
+            if info.node != self.me {
+                let (key, record) = (&reading.key[..], &reading.record[..]);
+                let message = Message::Write {
+                    op: id.0,
+                    hint_for: None,
+                    key,
+                    record,
+                };
+                self.peers.send(info.node, &message);
+                continue;
+            }
+            let kept = reading.merge_into(&*self.parts.store);
+            let read = &mut reading.read;
+            let step = if kept {
+                read.repaired(place)
+            } else {
+                read.failed(place)
+            };
+            if step != ReadStep::Wait {
+                return self.end_read(now, id, step);
+            }
+        }
+    }
+
+    fn end_read(&mut self, now: Now, id: OpId, step: ReadStep) {
+        if let Some(InFlight::Read(reading)) = self.operations.remove(id) {
+            self.finish_read(now, reading, step);
+        }
+    }
+
+    /// A read that needs no other node is never listed among the operations in flight.
+    fn drive_unlisted(&mut self, now: Now, mut reading: Reading, step: ReadStep) {
+        let held = reading.held;
+        let step = if step == ReadStep::Merge {
+            reading.read.merged(held)
+        } else {
+            step
+        };
+        self.finish_read(now, reading, step);
+    }
+
+    fn finish_read(&mut self, now: Now, mut reading: Reading, step: ReadStep) {
+        let receipt = reading
+            .asker
+            .receipt
+            .then(|| read_receipt(&reading.read, |slot| self.peers.id(slot)));
+        if let ReadStep::Fail(error) = step {
+            let ticket = reading.asker.ticket;
+            let outcome = Outcome {
+                result: Err(read_failure(error, Shortage::Silent)),
+                receipt,
+            };
+            self.recycle(reading.key);
+            self.recycle(reading.record);
+            return self.complete(ticket, outcome);
+        }
+        self.repair_after(&reading);
+        if let Some(waiting) = reading.then.take() {
+            self.go_on(now, &reading, &waiting);
+            self.recycle(reading.key);
+            return self.recycle(reading.record);
+        }
+        let record = reading.held.map(|_| reading.record);
+        let done = Done {
+            applied: record.is_some(),
+            absorbed: false,
+            record,
+        };
+        self.recycle(reading.key);
+        self.complete(
+            reading.asker.ticket,
+            Outcome {
+                result: Ok(done),
+                receipt,
+            },
+        );
+    }
+
+    /// Read repair: whoever answered with less gets the merged record, unasked and unconfirmed.
+    fn repair_after(&mut self, reading: &Reading) {
+        let owed = reading.read.repair_owed(reading.held);
+        if owed.is_empty() {
+            return;
+        }
+        self.parts.counters.divergent_reads.add(1);
+        for place in owed.iter() {
+            let Some(info) = reading.read.place(place) else {
+                continue;
+            };
+            self.parts.counters.read_repairs.add(1);
+            if info.node == self.me {
+                reading.merge_into(&*self.parts.store);
+            } else if self.peers.is_up(info.node) {
+                let message = Message::Repair {
+                    key: &reading.key,
+                    record: &reading.record,
+                };
+                self.peers.send(info.node, &message);
+            }
+        }
+    }
+
+    /// The write that waited for this read.
+    fn go_on(&mut self, now: Now, reading: &Reading, waiting: &Waiting) {
+        if let Some(request) = super::forward::decode_request(&waiting.request) {
+            self.write_knowing(now, &request, reading.asker);
+        }
+    }
+
+    fn refuse(&mut self, asker: Asker, in_flight: usize) {
+        let failure = Failure::Busy {
+            in_flight: in_flight as u64,
+        };
+        self.complete(asker.ticket, failed(failure));
+    }
+}
+
+impl Reading {
+    /// Merges a replica's record; answers its digest and newest stamp. `None`: not a record.
+    fn take_in(
+        &mut self,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Option<(u64, henge_versioning::Stamp)> {
+        let incoming = RecordRef::parse(bytes).ok()?;
+        let digest = incoming.digest();
+        if self.held.is_none() {
+            self.record.clear();
+            self.record.extend_from_slice(bytes);
+            self.held = Some(digest);
+            return Some((digest, incoming.newest()));
+        }
+        match merge(&self.record, bytes, scratch).ok()? {
+            Merge::Unchanged => {}
+            Merge::Incoming => {
+                self.record.clear();
+                self.record.extend_from_slice(bytes);
+                self.held = Some(digest);
+            }
+            Merge::Joined => {
+                std::mem::swap(&mut self.record, scratch);
+                self.held = Some(RecordRef::parse(&self.record).ok()?.digest());
+            }
+        }
+        Some((digest, incoming.newest()))
+    }
+
+    fn merge_into(&self, store: &dyn henge_store::Store) -> bool {
+        match (self.held, RecordRef::parse(&self.record)) {
+            (Some(_), Ok(record)) => store.merge(Key::new(&self.key), record).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+/// Moves this node's own place to the front: it answers at once and for nothing. Returns the
+/// reachable places under their new numbers.
+fn own_place_first(placement: &mut Placement) -> PlaceSet {
+    let Some(own) = placement.own else {
+        return placement.reachable;
+    };
+    placement.places.swap(0, usize::from(own));
+    let renumbered = |place: u8| match place {
+        0 => own,
+        place if place == own => 0,
+        place => place,
+    };
+    placement.own = Some(0);
+    placement.reachable.iter().map(renumbered).collect()
+}
+
+fn read_failure(error: ReadError, why: Shortage) -> Failure {
+    let (ReadError::Unanswered { needed, got } | ReadError::Unrepaired { needed, got }) = error;
+    Failure::Failed { needed, got, why }
+}

@@ -1,0 +1,433 @@
+//! Writes: this node holds a replica, decides and stamps the write, and sends its delta on.
+
+use henge_coordinator::{Consistency, Kept, OpId, Refusal, Write, WriteAnswer, WriteError};
+use henge_rpc::Message;
+use henge_store::{Decision, Key, StoreError, Stored};
+use henge_versioning::{ActorId, Merge, Stamp, merge, siblings};
+
+use super::{
+    Engine, Now, Placement, Slot,
+    operation::{Asker, InFlight, Waiting, Writing, failed, receipt_of},
+    rules::{self, Effect, Facts},
+};
+use crate::{Bucket, Condition, Done, Expiry, Failure, Operation, Outcome, Request, Shortage};
+
+/// What the locked step on the local store came to.
+enum Local {
+    /// The delta lies in the engine's buffer and in the store.
+    Applied,
+    Declined,
+    Absorbed,
+    /// The record is not known well enough here: read at quorum, then come back.
+    ReadFirst,
+    /// A sibling set is full.
+    TooManySiblings(usize),
+}
+
+/// More siblings than this are refused: somebody writes without ever reading.
+const MOST_SIBLINGS: usize = 256;
+
+impl Engine {
+    /// Coordinates a write. `known` tells that a quorum read has just gone before it.
+    pub(super) fn begin_write(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        placement: Placement,
+        consistency: &Consistency,
+        asker: Asker,
+        known: bool,
+    ) {
+        if let Some(busy) = self.busy() {
+            return self.complete(asker.ticket, failed(busy));
+        }
+        let begun = Write::begin(&placement.places, placement.reachable, consistency);
+        let mut write = match begun {
+            Ok(write) => write,
+            Err(error) => {
+                let failure = write_failure(error, Shortage::Unreachable);
+                return self.complete(asker.ticket, failed(failure));
+            }
+        };
+        let Some(own) = placement.own else { return };
+        let key = Key::new(request.key);
+        let mut before = None;
+        let local = match self.apply_here(now, key, request, known, &mut before) {
+            Ok(local) => local,
+            Err(error) => return self.refuse_write(asker, error),
+        };
+        match local {
+            Local::ReadFirst => {
+                let waiting = Waiting {
+                    request: super::forward::encode_request(request),
+                };
+                let then = Some(Box::new(waiting));
+                return self.begin_read(now, request, placement, consistency, asker, then);
+            }
+            Local::Declined => return self.end_without_effect(asker, false, before),
+            Local::Absorbed => return self.end_without_effect(asker, true, before),
+            Local::TooManySiblings(count) => {
+                let text = format!(
+                    "{count} concurrent values are kept already, at most {MOST_SIBLINGS}: read \
+                     them and write with the context that came with them"
+                );
+                return self.complete(asker.ticket, failed(Failure::Invalid(text)));
+            }
+            Local::Applied => {}
+        }
+        self.parts.counters.writes.add(1);
+        let done = Done {
+            applied: true,
+            absorbed: false,
+            record: before,
+        };
+        let answer = write.acked(own, Kept::InMemory);
+        let mut writing = Writing {
+            asker,
+            write,
+            done,
+            key: Vec::new(),
+        };
+        if let Some(answer) = answer {
+            self.answer_write(&mut writing, answer);
+        }
+        let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
+        self.replicate(now, writing, request.key, deadline_ms);
+    }
+
+    /// The write of a request whose record has just been read at quorum.
+    pub(super) fn write_knowing(&mut self, now: Now, request: &Request<'_>, asker: Asker) {
+        let n = usize::from(self.parts.defaults.n).min(self.parts.ring.members().len());
+        match self.consistency(request, n) {
+            Err(failure) => self.complete(asker.ticket, failed(failure)),
+            Ok(consistency) => {
+                let placement = self.place_for(request.key, &consistency);
+                if placement.own.is_none() {
+                    let failure = Failure::Failed {
+                        needed: consistency.w(),
+                        got: 0,
+                        why: Shortage::NoCoordinator,
+                    };
+                    return self.complete(asker.ticket, failed(failure));
+                }
+                self.begin_write(now, request, placement, &consistency, asker, true);
+            }
+        }
+    }
+
+    /// A replica keeps the write.
+    pub(super) fn write_acked(&mut self, now: Now, id: OpId, from: Slot) {
+        self.write_event(now, id, from, |write, place| {
+            write.acked(place, Kept::InMemory)
+        });
+    }
+
+    /// A replica will not keep it.
+    pub(super) fn write_refused(&mut self, now: Now, id: OpId, from: Slot, why: Refusal) {
+        self.write_event(now, id, from, |write, place| write.refused(place, why));
+    }
+
+    /// A peer's link went down: another node stands in, if the request allows one.
+    pub(super) fn write_lost(&mut self, now: Now, id: OpId, lost: Slot) {
+        self.write_event(now, id, lost, |write, place| write.lost(place));
+    }
+
+    /// The wheel rang: the request's time is up, and its late acknowledgements' time too.
+    pub(super) fn write_due(&mut self, now: Now, id: OpId) {
+        let Some(InFlight::Write(mut writing)) = self.operations.remove(id) else {
+            return;
+        };
+        if let Some(answer) = writing.write.deadline() {
+            self.answer_write(&mut writing, answer);
+        }
+        self.settle_write(now, writing);
+    }
+
+    fn write_event(
+        &mut self,
+        now: Now,
+        id: OpId,
+        from: Slot,
+        event: impl FnOnce(&mut Write, u8) -> Option<WriteAnswer>,
+    ) {
+        let Some(InFlight::Write(writing)) = self.operations.get_mut(id) else {
+            return;
+        };
+        let Some(place) = writing.write.place_of(from) else {
+            return;
+        };
+        let answer = event(&mut writing.write, place);
+        let settled = writing.write.is_settled();
+        if answer.is_none() && !settled {
+            return;
+        }
+        if settled {
+            let Some(InFlight::Write(mut writing)) = self.operations.remove(id) else {
+                return;
+            };
+            if let Some(answer) = answer {
+                self.answer_write(&mut writing, answer);
+            }
+            return self.settle_write(now, writing);
+        }
+        if let Some(answer) = answer {
+            let done = std::mem::take(&mut writing.done);
+            let outcome = outcome(&writing.write, answer, done);
+            let (ticket, wanted) = (writing.asker.ticket, writing.asker.receipt);
+            let receipt = wanted.then(|| writing.write.receipt());
+            let receipt = receipt.map(|receipt| receipt_of(&receipt, |slot| self.peers.id(slot)));
+            self.complete(
+                ticket,
+                Outcome {
+                    result: outcome,
+                    receipt,
+                },
+            );
+        }
+    }
+
+    /// Appends the delta to every other place's batch and lists the operation, unless there is
+    /// nobody else to wait for.
+    fn replicate(&mut self, now: Now, mut writing: Writing, key: &[u8], deadline_ms: u64) {
+        let waiting = writing.write.unanswered();
+        if waiting.is_empty() {
+            writing.key.extend_from_slice(key);
+            return self.settle_write(now, writing);
+        }
+        writing.key = self.buffer();
+        writing.key.extend_from_slice(key);
+        let mut to = smallvec::SmallVec::<[(Slot, Option<Slot>); 5]>::new();
+        to.extend(waiting.iter().filter_map(|place| {
+            writing
+                .write
+                .place(place)
+                .map(|info| (info.node, info.stands_for))
+        }));
+        let asker = writing.asker;
+        let id = match self
+            .operations
+            .insert(InFlight::Write(writing), deadline_ms)
+        {
+            Ok(id) => id,
+            // Checked before anything was written; a second look that differs is a lost race with
+            // this very call, and the local replica holds the write by now.
+            Err(_) => {
+                let failure = Failure::Unknown {
+                    needed: waiting.len() + 1,
+                    got: 1,
+                };
+                return self.complete(asker.ticket, failed(failure));
+            }
+        };
+        for (node, stands_for) in to {
+            let hint_for = stands_for.map(|primary| self.peers.id(primary));
+            let message = Message::Write {
+                op: id.0,
+                hint_for,
+                key,
+                record: &self.delta,
+            };
+            self.peers.send(node, &message);
+        }
+    }
+
+    /// Look, decide, stamp, merge: in one step under the key's lock.
+    fn apply_here(
+        &mut self,
+        now: Now,
+        key: Key<'_>,
+        request: &Request<'_>,
+        known: bool,
+        before: &mut Option<Vec<u8>>,
+    ) -> Result<Local, StoreError> {
+        let bucket = self.parts.buckets.of(key.bytes);
+        let wants_before = request.operation.condition() != Condition::Always;
+        let (clock, actor) = (&self.parts.clock, self.actor);
+        let node = self.parts.node;
+        let fresh = &mut self.fresh_actors;
+        let boot = self.parts.boot;
+        let delta = &mut self.delta;
+        let mut local = Local::Declined;
+        self.parts.store.update(key, &mut |present, out| {
+            delta.clear();
+            let record = present.map(|stored| stored.record);
+            if !known && rules::reads_first(&request.operation, bucket.kind, record, now.wall_ms) {
+                local = Local::ReadFirst;
+                return Decision::Keep;
+            }
+            let mut stamp = Stamp {
+                time: clock.now(now.wall_ms),
+                actor,
+            };
+            while record.is_some_and(|record| record.newest() >= stamp) {
+                stamp.time = next_after(clock, record, now);
+            }
+            if wants_before {
+                *before = record.map(|record| record.as_bytes().to_vec());
+            }
+            local = match &request.operation {
+                Operation::PutSibling {
+                    value,
+                    context,
+                    expiry,
+                } => {
+                    if let Some(count) = record.map(|r| r.siblings().count())
+                        && count >= MOST_SIBLINGS
+                    {
+                        local = Local::TooManySiblings(count);
+                        return Decision::Keep;
+                    }
+                    let actor = match record {
+                        Some(_) => actor,
+                        None => {
+                            *fresh += 1;
+                            ActorId::derive_fresh(node.0, boot, *fresh)
+                        }
+                    };
+                    let deadline = sibling_deadline(*expiry, bucket, now);
+                    siblings::put(record, context, actor, value, stamp, deadline, delta);
+                    Local::Applied
+                }
+                Operation::DeleteSiblings { context } => match record {
+                    None => Local::Declined,
+                    Some(_) => {
+                        siblings::delete(record, context, delta);
+                        Local::Applied
+                    }
+                },
+                operation => decide(operation, bucket, present, stamp, now, delta),
+            };
+            match local {
+                Local::Applied => merge_delta(record.map(|r| r.as_bytes()), delta, out),
+                _ => Decision::Keep,
+            }
+        })?;
+        Ok(local)
+    }
+
+    fn answer_write(&mut self, writing: &mut Writing, answer: WriteAnswer) {
+        let done = std::mem::take(&mut writing.done);
+        let receipt = writing
+            .asker
+            .receipt
+            .then(|| receipt_of(&writing.write.receipt(), |slot| self.peers.id(slot)));
+        let result = outcome(&writing.write, answer, done);
+        self.complete(writing.asker.ticket, Outcome { result, receipt });
+    }
+
+    /// Nothing more comes in: what is still owed becomes hints.
+    fn settle_write(&mut self, now: Now, writing: Writing) {
+        for owed in writing.write.owed() {
+            self.keep_hint(now, owed.target, &writing.key);
+        }
+        self.recycle(writing.key);
+    }
+
+    fn end_without_effect(&mut self, asker: Asker, absorbed: bool, before: Option<Vec<u8>>) {
+        let done = Done {
+            applied: false,
+            absorbed,
+            record: before,
+        };
+        self.complete(
+            asker.ticket,
+            Outcome {
+                result: Ok(done),
+                receipt: None,
+            },
+        );
+    }
+
+    fn refuse_write(&mut self, asker: Asker, error: StoreError) {
+        let failure = match error {
+            StoreError::Full { .. } => {
+                self.parts.counters.full_refused.add(1);
+                Failure::Full(error.to_string())
+            }
+            other => Failure::Invalid(other.to_string()),
+        };
+        self.complete(asker.ticket, failed(failure));
+    }
+}
+
+fn decide(
+    operation: &Operation<'_>,
+    bucket: &Bucket,
+    present: Option<Stored<'_>>,
+    stamp: Stamp,
+    now: Now,
+    delta: &mut Vec<u8>,
+) -> Local {
+    let facts = Facts {
+        kind: bucket.kind,
+        default_ttl_ms: bucket.default_ttl_ms,
+        present: present.map(|stored| stored.record),
+        digest: present.map_or(0, |stored| stored.digest),
+        stamp,
+        now_ms: now.wall_ms,
+    };
+    match rules::decide(operation, &facts, delta) {
+        Effect::Apply => Local::Applied,
+        Effect::Decline => Local::Declined,
+        Effect::Absorb => Local::Absorbed,
+    }
+}
+
+/// A time after every stamp of the record: another thread merged a later one since the clock was
+/// read.
+fn next_after(
+    clock: &henge_versioning::Clock,
+    record: Option<henge_versioning::RecordRef<'_>>,
+    now: Now,
+) -> henge_versioning::HlcTime {
+    let newest = record.map_or(henge_versioning::HlcTime::ZERO, |record| {
+        record.newest().time
+    });
+    let next = clock.now(now.wall_ms);
+    if next > newest {
+        next
+    } else {
+        henge_versioning::HlcTime(newest.0.saturating_add(1))
+    }
+}
+
+fn merge_delta(present: Option<&[u8]>, delta: &[u8], out: &mut Vec<u8>) -> Decision {
+    match present.map(|present| merge(present, delta, out)) {
+        None | Some(Ok(Merge::Incoming)) => {
+            out.clear();
+            out.extend_from_slice(delta);
+            Decision::Write
+        }
+        Some(Ok(Merge::Joined)) => Decision::Write,
+        // Both sides are records this node made or has checked.
+        Some(Ok(Merge::Unchanged) | Err(_)) => Decision::Keep,
+    }
+}
+
+fn sibling_deadline(expiry: Expiry, bucket: &Bucket, now: Now) -> Option<u64> {
+    match expiry {
+        Expiry::At(at) => Some(at),
+        Expiry::Keep => None,
+        Expiry::Clear => bucket
+            .default_ttl_ms
+            .map(|ttl| now.wall_ms.saturating_add(ttl)),
+    }
+}
+
+fn outcome(write: &Write, answer: WriteAnswer, done: Done) -> Result<Done, Failure> {
+    answer
+        .map(|()| done)
+        .map_err(|error| match (error, write.refusal()) {
+            (WriteError::Failed { .. }, Some(Refusal::Full)) => {
+                Failure::Full("the memory of too many replicas is full".to_owned())
+            }
+            _ => write_failure(error, Shortage::Silent),
+        })
+}
+
+fn write_failure(error: WriteError, why: Shortage) -> Failure {
+    match error {
+        WriteError::Failed { needed, got } => Failure::Failed { needed, got, why },
+        WriteError::Unknown { needed, got } => Failure::Unknown { needed, got },
+    }
+}

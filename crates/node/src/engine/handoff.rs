@@ -1,0 +1,112 @@
+//! Hints: what replicas missed, kept until they have it.
+
+use henge_coordinator::OpId;
+use henge_repair::{Acked, Added};
+use henge_rpc::Message;
+use henge_store::Key;
+
+use super::{
+    Engine, Now, Slot,
+    operation::{Handoff, InFlight},
+};
+
+/// Hints under way to one target at a time: a bound on what a returning node is hit with at once.
+const BATCH: usize = 256;
+
+/// How long a target may take to acknowledge one hint.
+const PATIENCE_MS: u64 = 2_000;
+
+impl Engine {
+    /// Remembers that `target` lacks the record under `key`.
+    pub(super) fn keep_hint(&mut self, now: Now, target: Slot, key: &[u8]) {
+        if target == self.me {
+            return;
+        }
+        let target = self.peers.id(target);
+        match self.hints.add(target, key, now.mono_ms) {
+            Added::New => self.parts.counters.hints_stored.add(1),
+            Added::Merged => {}
+            Added::Overflow => self.parts.counters.hints_dropped.add(1),
+        }
+    }
+
+    /// Sends what is due, to every target that can be reached.
+    pub(super) fn deliver_hints(&mut self, now: Now) {
+        if self.hints.is_empty() {
+            return;
+        }
+        let dropped = self.hints.handle_timeout(now.mono_ms, now.wall_ms);
+        self.parts.counters.hints_dropped.add(dropped.len() as u64);
+        let due: Vec<_> = self.hints.due(now.mono_ms).collect();
+        for target in due {
+            let Some(slot) = self
+                .peers
+                .slot(&target)
+                .filter(|slot| self.peers.is_up(*slot))
+            else {
+                continue;
+            };
+            for hint in self.hints.next_batch(target, now.mono_ms, BATCH) {
+                self.hand_off(now, slot, &hint.key, hint.generation);
+            }
+        }
+    }
+
+    /// The target has it. Only an acknowledgement of the hint's present generation removes it: the
+    /// key may have been written again while the record was under way.
+    pub(super) fn hint_acked(&mut self, id: OpId, from: Slot) {
+        let Some(InFlight::Hint(hint)) = self.operations.get_mut(id) else {
+            return;
+        };
+        if hint.target != from {
+            return;
+        }
+        let Some(InFlight::Hint(hint)) = self.operations.remove(id) else {
+            return;
+        };
+        let target = self.peers.id(hint.target);
+        if self.hints.acked(target, &hint.key, hint.generation) == Acked::Removed {
+            self.parts.counters.hints_delivered.add(1);
+        }
+    }
+
+    /// Refused, or not answered in time: it goes back to its queue.
+    pub(super) fn hint_due(&mut self, now: Now, id: OpId) {
+        if let Some(InFlight::Hint(hint)) = self.operations.remove(id) {
+            self.hints
+                .failed(self.peers.id(hint.target), now.mono_ms, now.wall_ms);
+        }
+    }
+
+    fn hand_off(&mut self, now: Now, slot: Slot, key: &[u8], generation: u64) {
+        let mut record = self.buffer();
+        self.parts.store.read(Key::new(key), &mut |stored| {
+            if let Some(stored) = stored {
+                record.extend_from_slice(stored.record.as_bytes());
+            }
+        });
+        if record.is_empty() {
+            // Expired everywhere by now: nothing is owed any more.
+            self.hints.acked(self.peers.id(slot), key, generation);
+            return self.recycle(record);
+        }
+        let hint = Handoff {
+            target: slot,
+            key: key.to_vec(),
+            generation,
+        };
+        if let Ok(id) = self
+            .operations
+            .insert(InFlight::Hint(hint), now.mono_ms + PATIENCE_MS)
+        {
+            let message = Message::Write {
+                op: id.0,
+                hint_for: None,
+                key,
+                record: &record,
+            };
+            self.peers.send(slot, &message);
+        }
+        self.recycle(record);
+    }
+}

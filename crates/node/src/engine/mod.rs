@@ -1,0 +1,356 @@
+//! The engine: one machine per data thread that coordinates, replicates and owes.
+//!
+//! A request enters by [`Engine::submit`]. If this node holds a replica of the key it coordinates:
+//! a write is decided, stamped and merged locally in one locked step and its delta is appended to
+//! the open batch of every other replica; a read shows its own digest to as many others as R asks
+//! for, and those that hold the same say only so. Otherwise one node that does hold the key
+//! coordinates, and its outcome comes back. The driver calls, in any order and as often as it
+//! likes, `submit`, `receive_batch`, `receive_replies`, `peer_up`, `peer_down` and `tick`, and
+//! after each round hands out [`Engine::take_batches`] and [`Engine::take_completions`].
+//!
+//! Nothing here costs a task, a timer or a channel per operation, and nothing does I/O or reads a
+//! clock. *Architecture invariants:* an acknowledgement is counted only for a place of the key's
+//! preference list, once per place; a stamp leaves this node only after the store holds what it
+//! stamps; what a failed write might have left behind is answered as *unknown*.
+
+use std::sync::Arc;
+
+use henge_coordinator::{
+    Asked, Consistency, Defaults, HedgeBudget, HedgePolicy, Mode, OperationLimits, Operations,
+    PlaceInfo, PlaceSet,
+};
+use henge_ring::{NodeId, Partition, Ring};
+use henge_store::{Key, Store};
+use henge_versioning::{ActorId, Clock};
+use slab::Slab;
+use smallvec::SmallVec;
+
+use crate::{Buckets, Done, Failure, Outcome, Request};
+
+mod coordinate_read;
+mod coordinate_write;
+mod counters;
+mod forward;
+mod handoff;
+mod operation;
+mod passing_on;
+mod peers;
+mod replica;
+mod rules;
+
+pub use counters::{Count, Counters};
+pub(crate) use forward::{decode_request, encode_request};
+
+use operation::{Asker, FORWARDED, InFlight, Origin, failed};
+use peers::{Peers, Slot};
+
+/// The two clocks, read once per tick by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic milliseconds since some start: time-outs.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970: stamps and deadlines of data.
+    pub wall_ms: u64,
+}
+
+/// Where an outcome goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    /// Which registered sink; `u16::MAX` is the engine's own.
+    pub sink: u16,
+    /// Chosen by the sink.
+    pub token: u64,
+}
+
+/// What an engine is made of.
+#[derive(Clone)]
+pub struct EngineParts {
+    /// This node.
+    pub node: NodeId,
+    /// How many times it has started with this id. A number used before must not be used again.
+    pub boot: u64,
+    /// N, R, W, mode and deadline of requests that say nothing else.
+    pub defaults: Defaults,
+    /// When a read asks one replica more.
+    pub hedge: HedgePolicy,
+    /// Longest value accepted, in bytes.
+    pub max_value: usize,
+    /// Longest key accepted, in bytes.
+    pub max_key: usize,
+    /// The store, shared by the node's engines.
+    pub store: Arc<dyn Store>,
+    /// The clock, shared by the node's engines.
+    pub clock: Arc<Clock>,
+    /// The ring at start.
+    pub ring: Arc<Ring>,
+    /// Bucket rules.
+    pub buckets: Arc<Buckets>,
+    /// Where to count.
+    pub counters: Arc<Counters>,
+}
+
+/// See the module's text.
+pub struct Engine {
+    parts: EngineParts,
+    actor: ActorId,
+    /// Numbers the actors for keys of which this node holds no state.
+    fresh_actors: u64,
+    /// This node's own slot.
+    me: Slot,
+    /// Whether the store may be read as a replica: not while it is being filled.
+    filled: bool,
+    peers: Peers,
+    operations: Operations<InFlight>,
+    hedges: HedgeBudget,
+    hints: henge_repair::Hints,
+    /// Requests coordinated here for other nodes.
+    origins: Slab<Origin>,
+    completions: Vec<(Ticket, Outcome)>,
+    due: Vec<henge_coordinator::OpId>,
+    delta: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+}
+
+/// Where a key's replicas are, as slots.
+struct Placement {
+    places: SmallVec<[PlaceInfo; 5]>,
+    /// Those that can be sent to now: this node and every peer whose link is up.
+    reachable: PlaceSet,
+    /// This node's own place, if it has one.
+    own: Option<u8>,
+}
+
+/// How many spare buffers are kept, and how large one may be: enough for a deep pipeline of
+/// ordinary sessions, without holding on to what one huge value needed.
+const SPARE_BUFFERS: usize = 256;
+const SPARE_BYTES: usize = 8 * 1024;
+
+impl Engine {
+    /// An engine without links: every peer starts down.
+    pub fn new(parts: EngineParts, now: Now) -> Self {
+        let mut peers = Peers::new(Arc::clone(&parts.counters));
+        let me = peers.slot_or_new(parts.node);
+        peers.adopt(&parts.ring);
+        Self {
+            actor: ActorId::derive(parts.node.0, parts.boot),
+            fresh_actors: 0,
+            me,
+            filled: true,
+            peers,
+            operations: Operations::new(OperationLimits::default(), now.mono_ms),
+            hedges: HedgeBudget::new(&parts.hedge),
+            hints: henge_repair::Hints::new(henge_repair::HintLimits::default()),
+            origins: Slab::new(),
+            completions: Vec::new(),
+            due: Vec::new(),
+            delta: Vec::new(),
+            spare: Vec::new(),
+            parts,
+        }
+    }
+
+    /// Takes over a new ring.
+    pub fn set_ring(&mut self, ring: Arc<Ring>) {
+        self.peers.adopt(&ring);
+        self.parts.ring = ring;
+    }
+
+    /// Whether this node's store may answer reads of other nodes and coordinate. A node that lost
+    /// its data must not until it has fetched it: it would answer "absent" for what was
+    /// acknowledged.
+    pub fn set_filled(&mut self, filled: bool) {
+        self.filled = filled;
+    }
+
+    /// The link to a peer came up.
+    pub fn peer_up(&mut self, now: Now, peer: NodeId) {
+        let slot = self.peers.slot_or_new(peer);
+        self.peers.set_up(slot, true);
+        self.hints.target_up(peer);
+        self.deliver_hints(now);
+    }
+
+    /// The link to a peer went down: what was in flight to it will not be answered.
+    pub fn peer_down(&mut self, now: Now, peer: NodeId) {
+        let Some(slot) = self.peers.slot(&peer) else {
+            return;
+        };
+        self.peers.set_up(slot, false);
+        self.hints.target_down(peer, now.mono_ms);
+        let waiting: Vec<_> = self.operations.iter_mut().map(|(id, _)| id).collect();
+        for id in waiting {
+            match self.operations.get_mut(id) {
+                Some(InFlight::Read(_)) => self.read_lost(now, id, slot),
+                Some(InFlight::Write(_)) => self.write_lost(now, id, slot),
+                Some(InFlight::Forward(_)) => self.forward_lost(now, id, slot),
+                Some(InFlight::Hint(hint)) if hint.target == slot => {
+                    self.operations.remove(id);
+                }
+                Some(InFlight::Hint(_)) | None => {}
+            }
+        }
+    }
+
+    /// A client's request. Its outcome appears in [`Engine::take_completions`], perhaps at once.
+    pub fn submit(&mut self, now: Now, request: &Request<'_>, ticket: Ticket) {
+        let asker = Asker {
+            ticket,
+            receipt: request.options.receipt,
+        };
+        if let Err(failure) = self.check(request) {
+            return self.complete(asker.ticket, failed(failure));
+        }
+        self.route(now, request, asker);
+    }
+
+    /// Deadlines, hedges, hints. Call every few milliseconds.
+    pub fn tick(&mut self, now: Now) {
+        let mut due = std::mem::take(&mut self.due);
+        due.clear();
+        self.operations.expired(now.mono_ms, &mut due);
+        for &id in &due {
+            match self.operations.get_mut(id) {
+                Some(InFlight::Read(_)) => self.read_due(now, id),
+                Some(InFlight::Write(_)) => self.write_due(now, id),
+                Some(InFlight::Forward(_)) => self.forward_due(id),
+                Some(InFlight::Hint(_)) => self.hint_due(now, id),
+                None => {}
+            }
+        }
+        self.due = due;
+        self.deliver_hints(now);
+    }
+
+    /// Calls `send` with each peer's gathered batch; the buffer is emptied afterwards.
+    pub fn take_batches(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
+        self.peers.drain(send);
+    }
+
+    /// Whether there is anything for [`Engine::take_batches`] or [`Engine::take_completions`].
+    pub fn has_output(&self) -> bool {
+        self.peers.has_batches() || !self.completions.is_empty()
+    }
+
+    /// The outcomes since the last call, in the order in which they came about. The vector handed
+    /// in is emptied and swapped in, so that two vectors serve for ever.
+    pub fn take_completions(&mut self, into: &mut Vec<(Ticket, Outcome)>) {
+        into.clear();
+        std::mem::swap(&mut self.completions, into);
+    }
+
+    /// Operations in flight.
+    pub fn in_flight(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Hints waiting for delivery.
+    pub fn hints_waiting(&self) -> usize {
+        self.hints.len()
+    }
+
+    /// The ring in use.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.parts.ring
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), Failure> {
+        let (length, most) = (request.key.len(), self.parts.max_key);
+        if length > most {
+            return Err(Failure::Invalid(format!(
+                "a key has at most {most} bytes, this one {length}"
+            )));
+        }
+        let (length, most) = (request.operation.value_len(), self.parts.max_value);
+        if length > most {
+            return Err(Failure::Invalid(format!(
+                "a value has at most {most} bytes, this one {length}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn consistency(&self, request: &Request<'_>, places: usize) -> Result<Consistency, Failure> {
+        let options = &request.options;
+        let asked = Asked {
+            r: options.r,
+            w: options.w,
+            mode: options
+                .strict
+                .map(|strict| if strict { Mode::Strict } else { Mode::Sloppy }),
+            deadline_ms: options.timeout_ms,
+        };
+        self.parts
+            .defaults
+            .resolve(&asked, u8::try_from(places).unwrap_or(u8::MAX))
+            .map_err(|error| Failure::Invalid(error.to_string()))
+    }
+
+    /// The places of a partition. In strict mode every place stays with its primary; otherwise a
+    /// live fallback stands for each primary that cannot be reached.
+    fn place(&self, partition: Partition, sloppy: bool) -> Placement {
+        let up = |index| {
+            let slot = self.peers.member(index);
+            !sloppy || slot == self.me || self.peers.is_up(slot)
+        };
+        let n = usize::from(self.parts.defaults.n);
+        let list = self.parts.ring.preference(partition, n, up);
+        let mut placement = Placement {
+            places: SmallVec::new(),
+            reachable: PlaceSet::EMPTY,
+            own: None,
+        };
+        for place in list.iter() {
+            let at = placement.places.len() as u8;
+            let node = self.peers.member(place.node);
+            if node == self.me {
+                placement.own = Some(at);
+            }
+            if node == self.me || self.peers.is_up(node) {
+                placement.reachable.insert(at);
+            }
+            let stands_for = place.stands_for.map(|primary| self.peers.member(primary));
+            placement.places.push(PlaceInfo { node, stands_for });
+        }
+        placement
+    }
+
+    fn complete(&mut self, ticket: Ticket, outcome: Outcome) {
+        match &outcome.result {
+            Ok(Done { absorbed: true, .. }) => self.parts.counters.absorbed.add(1),
+            Ok(_) => {}
+            Err(Failure::Unknown { .. }) => self.parts.counters.unknown.add(1),
+            Err(Failure::Busy { .. }) => self.parts.counters.busy.add(1),
+            Err(_) => self.parts.counters.failed.add(1),
+        }
+        if ticket.sink == FORWARDED {
+            self.return_outcome(ticket, outcome);
+        } else {
+            self.completions.push((ticket, outcome));
+        }
+    }
+
+    fn busy(&self) -> Option<Failure> {
+        let (in_flight, most) = (self.operations.len(), OperationLimits::default().capacity);
+        (in_flight >= most).then_some(Failure::Busy {
+            in_flight: in_flight as u64,
+        })
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+
+    fn partition(&self, key: Key<'_>) -> Partition {
+        self.parts.ring.partition_of(key.token)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Operations in flight: what the engine keeps of each until it is settled.
+
+use henge_coordinator::{Held, Read, Write};
+use henge_ring::NodeId;
+
+use super::{Ticket, peers::Slot};
+use crate::{Done, Operation, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Request};
+
+/// One operation in flight.
+#[derive(Debug)]
+pub(super) enum InFlight {
+    Read(Reading),
+    Write(Writing),
+    Forward(Forwarding),
+    /// A hint on its way to the node it was kept for.
+    Hint(Handoff),
+}
+
+/// Whom to answer, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    pub(super) ticket: Ticket,
+    pub(super) receipt: bool,
+}
+
+/// A read waiting for replicas.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) asker: Asker,
+    pub(super) read: Read,
+    pub(super) key: Vec<u8>,
+    /// What all answers so far merge to; meaningful where `held` is some digest.
+    pub(super) record: Vec<u8>,
+    pub(super) held: Held,
+    /// The write that waits for this read.
+    pub(super) then: Option<Box<Waiting>>,
+    /// Monotonic time at which the request is given up; the wheel may ring earlier, for a hedge.
+    pub(super) deadline_ms: u64,
+}
+
+/// A write that needs to know the record first.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The whole request, as it would be forwarded.
+    pub(super) request: Vec<u8>,
+}
+
+/// A write waiting for replicas.
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub(super) asker: Asker,
+    pub(super) write: Write,
+    pub(super) done: Done,
+    pub(super) key: Vec<u8>,
+}
+
+/// A request that another node coordinates.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    pub(super) asker: Asker,
+    pub(super) target: Slot,
+    pub(super) request: Vec<u8>,
+    pub(super) is_read: bool,
+    /// Nodes asked so far.
+    pub(super) attempts: u8,
+}
+
+/// A hint being delivered.
+#[derive(Debug)]
+pub(super) struct Handoff {
+    pub(super) target: Slot,
+    pub(super) key: Vec<u8>,
+    pub(super) generation: u64,
+}
+
+/// Where an operation's answer goes when another node asked for it.
+pub(super) const FORWARDED: u16 = u16::MAX;
+
+/// A request forwarded to this node: who asked, under which of its operation ids.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) node: NodeId,
+    pub(super) op: u64,
+}
+
+pub(super) fn is_read(request: &Request<'_>) -> bool {
+    matches!(request.operation, Operation::Get)
+}
+
+/// The receipt in the node's own terms.
+pub(super) fn receipt_of(
+    receipt: &henge_coordinator::Receipt,
+    id: impl Fn(Slot) -> NodeId,
+) -> Receipt {
+    use henge_coordinator::PlaceStatus;
+    let places = receipt.places.iter().map(|place| ReceiptPlace {
+        node: id(place.info.node),
+        role: match place.info.stands_for {
+            None => ReplicaRole::Primary,
+            Some(primary) => ReplicaRole::FallbackFor(id(primary)),
+        },
+        answer: match place.status {
+            PlaceStatus::InMemory => ReplicaAnswer::InMemory,
+            PlaceStatus::Durable => ReplicaAnswer::Durable,
+            PlaceStatus::Pending => ReplicaAnswer::Pending,
+            PlaceStatus::Failed => ReplicaAnswer::Failed,
+        },
+    });
+    Receipt {
+        needed: receipt.needed,
+        places: places.collect(),
+    }
+}
+
+/// The receipt of a read: who answered.
+pub(super) fn read_receipt(read: &Read, id: impl Fn(Slot) -> NodeId) -> Receipt {
+    let mut places = Vec::new();
+    for place in read.asked().iter() {
+        let Some(info) = read.place(place) else {
+            continue;
+        };
+        places.push(ReceiptPlace {
+            node: id(info.node),
+            role: info
+                .stands_for
+                .map_or(ReplicaRole::Primary, |p| ReplicaRole::FallbackFor(id(p))),
+            answer: if read.tally().acked().contains(place) {
+                ReplicaAnswer::InMemory
+            } else if read.tally().failed().contains(place) {
+                ReplicaAnswer::Failed
+            } else {
+                ReplicaAnswer::Pending
+            },
+        });
+    }
+    Receipt {
+        needed: read.tally().need(),
+        places,
+    }
+}
+
+pub(super) fn failed(failure: crate::Failure) -> Outcome {
+    Outcome {
+        result: Err(failure),
+        receipt: None,
+    }
+}

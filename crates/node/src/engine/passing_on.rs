@@ -1,0 +1,236 @@
+//! Requests that another node coordinates: sent there, and coordinated here for others.
+
+use henge_coordinator::OpId;
+use henge_ring::NodeId;
+use henge_rpc::Message;
+
+use super::{
+    Consistency, Engine, Now, Placement, Slot, Ticket,
+    forward::{decode_outcome, decode_request, encode_outcome, encode_request},
+    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, failed, is_read},
+    rules,
+};
+use crate::{Failure, Operation, Outcome, Request, Shortage, Unready};
+
+/// How many nodes a read is passed on to before it fails.
+const MOST_ATTEMPTS: u8 = 3;
+
+impl Engine {
+    /// Coordinates the request here, or passes it on to a node that holds the key.
+    pub(super) fn route(&mut self, now: Now, request: &Request<'_>, asker: Asker) {
+        let n = usize::from(self.parts.defaults.n).min(self.parts.ring.members().len());
+        let consistency = match self.consistency(request, n) {
+            Ok(consistency) => consistency,
+            Err(failure) => return self.complete(asker.ticket, failed(failure)),
+        };
+        let placement = self.place_for(request.key, &consistency);
+        let here = placement.own.is_some() && self.filled;
+        let for_another = asker.ticket.sink == FORWARDED;
+        let decider = rules::needs_one_decider(&request.operation)
+            .then(|| self.decider(&placement))
+            .flatten();
+        match decider {
+            Some(decider) if decider != self.me && !for_another => {
+                return self.pass_on(now, request, &consistency, asker, decider);
+            }
+            _ if here => {}
+            _ if for_another => {
+                let failure = Failure::NotReady(Unready::Filling);
+                return self.complete(asker.ticket, failed(failure));
+            }
+            _ => match self.coordinator_for(&placement, None) {
+                Some(target) => return self.pass_on(now, request, &consistency, asker, target),
+                None => {
+                    let read = is_read(request);
+                    let needed = if read {
+                        consistency.r()
+                    } else {
+                        consistency.w()
+                    };
+                    let why = Shortage::NoCoordinator;
+                    let failure = Failure::Failed {
+                        needed,
+                        got: 0,
+                        why,
+                    };
+                    return self.complete(asker.ticket, failed(failure));
+                }
+            },
+        }
+        match request.operation {
+            Operation::Get => self.begin_read(now, request, placement, &consistency, asker, None),
+            _ => self.begin_write(now, request, placement, &consistency, asker, false),
+        }
+    }
+
+    pub(super) fn place_for(&self, key: &[u8], consistency: &Consistency) -> Placement {
+        let sloppy = consistency.mode() == super::Mode::Sloppy;
+        self.place(self.partition(henge_store::Key::new(key)), sloppy)
+    }
+
+    /// The one node that decides conditional writes of a key: its first reachable primary.
+    fn decider(&self, placement: &Placement) -> Option<Slot> {
+        let reachable = placement.reachable.iter();
+        reachable
+            .filter_map(|place| placement.places.get(usize::from(place)))
+            .find(|info| !info.is_fallback())
+            .map(|info| info.node)
+    }
+
+    /// A reachable node that holds the key, other than `not`.
+    fn coordinator_for(&self, placement: &Placement, not: Option<Slot>) -> Option<Slot> {
+        let nodes = placement.reachable.iter().filter_map(|place| {
+            let node = placement.places.get(usize::from(place))?.node;
+            (node != self.me && Some(node) != not).then_some(node)
+        });
+        nodes.min_by_key(|node| (self.operations.len() as u16).wrapping_add(*node) % 7)
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        consistency: &Consistency,
+        asker: Asker,
+        target: Slot,
+    ) {
+        self.parts.counters.forwards.add(1);
+        // The other node gives up first, so that its answer, not our silence, reaches the client.
+        let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms()) + 50;
+        let forwarding = Forwarding {
+            asker,
+            target,
+            request: encode_request(request),
+            is_read: is_read(request),
+            attempts: 1,
+        };
+        match self
+            .operations
+            .insert(InFlight::Forward(forwarding), deadline_ms)
+        {
+            Ok(id) => self.send_forward(id),
+            Err(busy) => {
+                let failure = Failure::Busy {
+                    in_flight: busy.in_flight as u64,
+                };
+                self.complete(asker.ticket, failed(failure));
+            }
+        }
+    }
+
+    fn send_forward(&mut self, id: OpId) {
+        let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) else {
+            return;
+        };
+        let message = Message::Forward {
+            op: id.0,
+            request: &forwarding.request,
+        };
+        self.peers.send(forwarding.target, &message);
+    }
+
+    /// The coordinator's answer came back.
+    pub(super) fn forward_answered(&mut self, op: u64, outcome: &[u8]) {
+        if !matches!(
+            self.operations.get_mut(OpId(op)),
+            Some(InFlight::Forward(_))
+        ) {
+            return;
+        }
+        let Some(InFlight::Forward(forwarding)) = self.operations.remove(OpId(op)) else {
+            return;
+        };
+        let outcome = decode_outcome(outcome).unwrap_or_else(|| {
+            self.parts.counters.bad_messages.add(1);
+            failed(forwarding.silence())
+        });
+        self.complete(forwarding.asker.ticket, outcome);
+    }
+
+    /// The coordinator's link went down. A read goes to another node; a write may have happened.
+    pub(super) fn forward_lost(&mut self, now: Now, id: OpId, lost: Slot) {
+        let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) else {
+            return;
+        };
+        if forwarding.target != lost {
+            return;
+        }
+        let again = forwarding.is_read && forwarding.attempts < MOST_ATTEMPTS;
+        let next = again.then(|| self.next_coordinator(id, lost)).flatten();
+        let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) else {
+            return;
+        };
+        if let Some(target) = next {
+            forwarding.target = target;
+            forwarding.attempts += 1;
+            return self.send_forward(id);
+        }
+        let _ = now;
+        self.forward_due(id);
+    }
+
+    fn next_coordinator(&mut self, id: OpId, lost: Slot) -> Option<Slot> {
+        let InFlight::Forward(forwarding) = self.operations.get(id)? else {
+            return None;
+        };
+        let request = decode_request(&forwarding.request)?;
+        let partition = self.partition(henge_store::Key::new(request.key));
+        let placement = self.place(partition, true);
+        self.coordinator_for(&placement, Some(lost))
+    }
+
+    /// No answer: a read has failed, a write may have happened.
+    pub(super) fn forward_due(&mut self, id: OpId) {
+        if let Some(InFlight::Forward(forwarding)) = self.operations.remove(id) {
+            self.complete(forwarding.asker.ticket, failed(forwarding.silence()));
+        }
+    }
+
+    /// A request that another node forwarded.
+    pub(super) fn coordinate_for(&mut self, now: Now, from: NodeId, op: u64, request: &[u8]) {
+        let Some(request) = decode_request(request) else {
+            self.parts.counters.bad_messages.add(1);
+            return;
+        };
+        let token = self.origins.insert(Origin { node: from, op }) as u64;
+        self.submit(
+            now,
+            &request,
+            Ticket {
+                sink: FORWARDED,
+                token,
+            },
+        );
+    }
+
+    /// The outcome of a request coordinated for another node, on its way back.
+    pub(super) fn return_outcome(&mut self, ticket: Ticket, outcome: Outcome) {
+        let Some(origin) = self.origins.try_remove(ticket.token as usize) else {
+            return;
+        };
+        let Some(slot) = self.peers.slot(&origin.node) else {
+            return;
+        };
+        if self.peers.is_up(slot) {
+            let outcome = encode_outcome(outcome);
+            let message = Message::Forwarded {
+                op: origin.op,
+                outcome: &outcome,
+            };
+            self.peers.send(slot, &message);
+        }
+    }
+}
+
+impl Forwarding {
+    fn silence(&self) -> Failure {
+        match self.is_read {
+            true => Failure::Failed {
+                needed: 1,
+                got: 0,
+                why: Shortage::Silent,
+            },
+            false => Failure::Unknown { needed: 1, got: 0 },
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! This node as a replica: messages of other coordinators, and their answers to ours.
+
+use henge_coordinator::{OpId, Refusal};
+use henge_ring::NodeId;
+use henge_rpc::{Message, Messages, Refusal as Refused, Replies, Reply, WriteStatus};
+use henge_store::{Decision, Key, StoreError};
+use henge_versioning::{Merge, RecordRef, merge};
+
+use super::{Engine, Now, coordinate_read::Answer, operation::InFlight};
+
+impl Engine {
+    /// A batch from a peer; answers are appended to `replies`, which travels back.
+    pub fn receive_batch(&mut self, now: Now, from: NodeId, batch: &[u8], replies: &mut Vec<u8>) {
+        for message in Messages::new(batch) {
+            let Ok(message) = message else {
+                // The rest of the batch cannot be told apart any more; its sender times out.
+                self.parts.counters.bad_messages.add(1);
+                return;
+            };
+            self.parts.counters.messages_handled.add(1);
+            match message {
+                Message::Write {
+                    op,
+                    hint_for,
+                    key,
+                    record,
+                } => {
+                    let answer = self.keep(now, key, record);
+                    if let (Some(owner), Ok(_)) = (hint_for, &answer) {
+                        let owner = self.peers.slot_or_new(owner);
+                        self.keep_hint(now, owner, key);
+                    }
+                    match answer {
+                        Ok(status) => self.answer(&Reply::Wrote { op, status }, replies),
+                        Err(reason) => self.answer(&Reply::Refused { op, reason }, replies),
+                    }
+                }
+                Message::Read { op, digest, key } => self.show(op, digest, key, replies),
+                Message::Repair { key, record } => {
+                    // Unasked for and unconfirmed: a refusal is made good by the next read.
+                    let _ = self.keep(now, key, record);
+                }
+                Message::Forward { op, request } => self.coordinate_for(now, from, op, request),
+                Message::Forwarded { op, outcome } => self.forward_answered(op, outcome),
+            }
+        }
+    }
+
+    /// A peer's answers to one of our batches.
+    pub fn receive_replies(&mut self, now: Now, from: NodeId, replies: &[u8]) {
+        let Some(from) = self.peers.slot(&from) else {
+            return;
+        };
+        for reply in Replies::new(replies) {
+            let Ok(reply) = reply else {
+                self.parts.counters.bad_messages.add(1);
+                return;
+            };
+            match reply {
+                Reply::Wrote { op, .. } => self.kept_by(now, OpId(op), from),
+                Reply::Refused { op, reason } => self.refused_by(now, OpId(op), from, reason),
+                Reply::Same { op } => self.read_answered(now, OpId(op), from, Answer::Same),
+                Reply::Absent { op } => self.read_answered(now, OpId(op), from, Answer::Absent),
+                Reply::Record { op, record } => {
+                    self.read_answered(now, OpId(op), from, Answer::Record(record));
+                }
+            }
+        }
+    }
+
+    fn kept_by(&mut self, now: Now, id: OpId, from: super::Slot) {
+        match self.operations.get_mut(id) {
+            Some(InFlight::Write(_)) => self.write_acked(now, id, from),
+            Some(InFlight::Read(_)) => self.read_repaired(now, id, from, true),
+            Some(InFlight::Hint(_)) => self.hint_acked(id, from),
+            Some(InFlight::Forward(_)) | None => {}
+        }
+    }
+
+    fn refused_by(&mut self, now: Now, id: OpId, from: super::Slot, reason: Refused) {
+        match self.operations.get_mut(id) {
+            Some(InFlight::Write(_)) => self.write_refused(now, id, from, refusal(reason)),
+            Some(InFlight::Read(_)) => self.read_answered(now, id, from, Answer::No),
+            Some(InFlight::Hint(_)) => self.hint_due(now, id),
+            Some(InFlight::Forward(_)) | None => {}
+        }
+    }
+
+    /// Merges a record that a coordinator sent.
+    fn keep(&mut self, now: Now, key: &[u8], record: &[u8]) -> Result<WriteStatus, Refused> {
+        let incoming = RecordRef::parse(record).map_err(|_| Refused::Other)?;
+        if self
+            .parts
+            .clock
+            .observe(incoming.newest().time, now.wall_ms)
+            .is_err()
+        {
+            self.parts.counters.skew_refused.add(1);
+            return Err(Refused::Skew);
+        }
+        let mut status = WriteStatus::Applied;
+        let merged = self.parts.store.update(Key::new(key), &mut |present, out| {
+            let Some(present) = present.map(|stored| stored.record) else {
+                out.extend_from_slice(record);
+                return Decision::Write;
+            };
+            if present.is_dead() && !incoming.is_dead() && present.epoch() == incoming.epoch() {
+                status = WriteStatus::Absorbed;
+            }
+            match merge(present.as_bytes(), record, out) {
+                Ok(Merge::Joined) => Decision::Write,
+                Ok(Merge::Incoming) => {
+                    out.clear();
+                    out.extend_from_slice(record);
+                    Decision::Write
+                }
+                Ok(Merge::Unchanged) | Err(_) => Decision::Keep,
+            }
+        });
+        match merged {
+            Ok(_) => Ok(status),
+            Err(StoreError::Full { .. }) => {
+                self.parts.counters.full_refused.add(1);
+                Err(Refused::Full)
+            }
+            Err(_) => Err(Refused::Other),
+        }
+    }
+
+    /// Answers a read: the same as the reader holds, or the record.
+    fn show(&self, op: u64, digest: u64, key: &[u8], replies: &mut Vec<u8>) {
+        if !self.filled {
+            return self.answer(
+                &Reply::Refused {
+                    op,
+                    reason: Refused::NotReady,
+                },
+                replies,
+            );
+        }
+        self.parts.store.read(Key::new(key), &mut |stored| {
+            let reply = match stored {
+                None => Reply::Absent { op },
+                Some(stored) if stored.digest == digest => Reply::Same { op },
+                Some(stored) => Reply::Record {
+                    op,
+                    record: stored.record.as_bytes(),
+                },
+            };
+            self.answer(&reply, replies);
+        });
+    }
+
+    fn answer(&self, reply: &Reply<'_>, replies: &mut Vec<u8>) {
+        if let Err(error) = reply.encode(replies) {
+            debug_assert!(false, "what is stored was checked on its way in: {error}");
+            self.parts.counters.bad_messages.add(1);
+        }
+    }
+}
+
+fn refusal(reason: Refused) -> Refusal {
+    match reason {
+        Refused::Full => Refusal::Full,
+        Refused::NotReady | Refused::Stale => Refusal::Layout,
+        Refused::Skew => Refusal::Skew,
+        Refused::TooLarge | Refused::Other => Refusal::Broken,
+    }
+}

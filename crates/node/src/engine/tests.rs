@@ -1,0 +1,1 @@
+//! The engine against itself: several engines and a perfect network.

@@ -1,0 +1,274 @@
+//! Membership as a node lives it: founding the cluster, exchanging the event log, coming back empty.
+//!
+//! The members are given (`peers`). Each node waits until it has exchanged logs with all of them and
+//! then, unless the cluster exists already, adds its own join to the founding change. That change
+//! has the same name everywhere, so however the joins arrive they fold into one and the same ring.
+//! A node whose address belongs to another id in the log was here before and lost its memory: it
+//! replaces that id, takes over its places, and serves only once it has fetched what it owns from
+//! every other replica. Nothing here decides that a silent node is gone.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use henge_ring::{ChangeId, Event, Log, NodeId, Op, Ring, Weight, Zone};
+use henge_rpc::Link;
+use henge_store::Key;
+use henge_versioning::RecordRef;
+use tokio::sync::Notify;
+
+use crate::{
+    Handle,
+    scan::{self, Look},
+    shard::Shard,
+    shared::{Phase, Shared},
+};
+
+/// Names the change that founds a cluster, the same on every node.
+const FOUNDING: ChangeId = ChangeId(0);
+
+/// Patience with one exchange of logs.
+const EXCHANGE_TIME: Duration = Duration::from_secs(2);
+
+/// Pause between looks at what is still missing.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// One data thread's part in membership.
+#[derive(Clone)]
+pub(crate) struct Membership {
+    shared: Arc<Shared>,
+    handle: Handle,
+    /// Peers that have our log and gave us theirs, on this thread.
+    exchanged: Rc<RefCell<BTreeSet<NodeId>>>,
+    changed: Rc<Notify>,
+}
+
+impl Membership {
+    pub(crate) fn new(shared: Arc<Shared>, handle: Handle) -> Self {
+        Self {
+            shared,
+            handle,
+            exchanged: Rc::default(),
+            changed: Rc::default(),
+        }
+    }
+
+    /// A link came up: exchange logs.
+    pub(crate) fn link_up(&self, link: Rc<Link>) {
+        let this = self.clone();
+        tokio::task::spawn_local(async move {
+            while link.is_up() && !this.exchange_with(&link).await {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        });
+    }
+
+    /// A peer sent its log and wants ours.
+    pub(crate) fn exchange(&self, log: &[u8]) -> Bytes {
+        self.take_in(log);
+        encode(&self.shared.log())
+    }
+
+    async fn exchange_with(&self, link: &Link) -> bool {
+        let sent = encode(&self.shared.log());
+        match link.exchange_log(sent, EXCHANGE_TIME).await {
+            Ok(theirs) => {
+                self.exchanged.borrow_mut().insert(link.peer());
+                self.take_in(&theirs);
+                self.changed.notify_waiters();
+                true
+            }
+            Err(error) => {
+                tracing::debug!(peer = %link.peer().short(), %error, "log not exchanged");
+                false
+            }
+        }
+    }
+
+    fn take_in(&self, bytes: &[u8]) {
+        let Ok(events) = postcard::from_bytes::<Vec<Event>>(bytes) else {
+            tracing::warn!(bytes = bytes.len(), "a peer's event log cannot be read");
+            return;
+        };
+        self.edit(|log| log.extend(events));
+    }
+
+    /// Changes the log; a new ring goes to every data thread and the new log to every peer.
+    fn edit(&self, change: impl FnOnce(&mut Log)) {
+        if let Some(ring) = self.shared.edit_log(change) {
+            tracing::info!(members = ring.members().len(), tag = ?ring.tag(), "new ring");
+            self.handle.publish(&ring);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Tells every peer of this thread about a changed log.
+    pub(crate) fn spread(&self, links: Vec<Rc<Link>>) {
+        for link in links {
+            let this = self.clone();
+            tokio::task::spawn_local(async move { this.exchange_with(&link).await });
+        }
+    }
+
+    /// Takes this node into the ring: founds the cluster with the others, or comes back in the
+    /// place of the id that listened here before. Returns when the node serves.
+    pub(crate) async fn enter(self, shard: Rc<Shard>) {
+        let mut said = String::new();
+        loop {
+            let changed = self.changed.notified();
+            let ring = self.shared.ring();
+            let wanted = self.shared.config.peers.len() + 1;
+            if ring.index_of(&self.shared.info.id).is_some() {
+                if ring.members().len() >= wanted {
+                    break;
+                }
+            } else {
+                self.propose(&ring, wanted);
+            }
+            let text = self.waiting_for(&ring, wanted);
+            if text != said {
+                tracing::info!("{text}");
+                said = text;
+            }
+            let _ = tokio::time::timeout(LOOK_AGAIN, changed).await;
+        }
+        if self.came_back() {
+            self.shared.set_phase(Phase::Filling);
+            self.fill(&shard).await;
+            self.handle.filled();
+        }
+        self.shared.set_phase(Phase::Serving);
+        tracing::info!("serving");
+    }
+
+    fn waiting_for(&self, ring: &Ring, wanted: usize) -> String {
+        let met = self.exchanged.borrow().len() + 1;
+        format!(
+            "met {met} of {wanted} nodes, {} of them in the ring",
+            ring.members().len()
+        )
+    }
+
+    fn propose(&self, ring: &Ring, wanted: usize) {
+        let me = &self.shared.info;
+        let here = |member: &&henge_ring::Member| member.endpoints.peer == me.endpoints.peer;
+        if let Some(old) = ring.members().iter().find(here) {
+            let op = Op::Replace {
+                old: old.id,
+                new: me.id,
+                endpoints: me.endpoints.clone(),
+            };
+            tracing::info!(old = %old.id.short(), "this address was another node's: replacing it");
+            self.edit(|log| {
+                let events = log.propose(me.id, change_of(me.id), [op]);
+                log.extend(events);
+            });
+        } else if self.exchanged.borrow().len() + 1 >= wanted {
+            self.join_founding();
+        }
+    }
+
+    fn join_founding(&self) {
+        let (me, config) = (&self.shared.info, &self.shared.config);
+        let (Some(weight), Ok(zone)) = (Weight::new(config.weight), Zone::new(config.zone.clone()))
+        else {
+            tracing::error!("weight and zone were checked before");
+            return;
+        };
+        let join = Op::Join {
+            node: me.id,
+            weight,
+            zone,
+            endpoints: me.endpoints.clone(),
+        };
+        let set_n = Op::SetN {
+            n: config.defaults.n,
+        };
+        let founding = |proposer, op| Event {
+            lamport: 1,
+            change: FOUNDING,
+            proposer,
+            op,
+        };
+        // The replica count belongs to everybody: the same event from every founder.
+        self.edit(|log| log.extend([founding(NodeId([0; 16]), set_n), founding(me.id, join)]));
+    }
+
+    /// Whether this node took over another id's places.
+    fn came_back(&self) -> bool {
+        let me = self.shared.info.id;
+        self.shared
+            .log()
+            .events()
+            .any(|e| matches!(e.op, Op::Replace { new, .. } if new == me))
+    }
+
+    /// Fetches every partition this node owns from all its other replicas. They hold every write
+    /// that was acknowledged before; later ones reach this node as a replica.
+    async fn fill(&self, shard: &Shard) {
+        let ring = self.shared.ring();
+        let me = self.shared.info.id;
+        let mut records = 0;
+        for partition in ring.partitions() {
+            let replicas: Vec<_> = ring
+                .primaries(partition)
+                .iter()
+                .map(|&index| ring.member(index).id)
+                .collect();
+            if !replicas.contains(&me) {
+                continue;
+            }
+            for source in replicas.into_iter().filter(|id| *id != me) {
+                records += self.fetch(shard, &ring, source, partition.0).await;
+            }
+            if partition.0 % 128 == 127 {
+                tracing::info!(
+                    partition = partition.0,
+                    records,
+                    "fetching this node's data"
+                );
+            }
+        }
+        tracing::info!(records, "this node's data is here");
+    }
+
+    async fn fetch(&self, shard: &Shard, ring: &Ring, source: NodeId, partition: u16) -> u64 {
+        let mut from = u64::from(partition) << (64 - u32::from(ring.bits()));
+        let mut records = 0;
+        loop {
+            let limit = scan::MOST_KEYS as u32;
+            let look = Look::Page {
+                from,
+                partitions: vec![partition],
+                limit,
+                whole: true,
+            };
+            let Ok(page) = shard.look(source, &look).await else {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            };
+            for (key, record) in &page.entries {
+                let Ok(record) = RecordRef::parse(record) else {
+                    continue;
+                };
+                if let Err(error) = self.shared.store.merge(Key::new(key), record) {
+                    tracing::error!(%error, "a record of this node's data cannot be kept");
+                }
+                records += 1;
+            }
+            match page.covered {
+                Some(next) => from = next,
+                None => return records,
+            }
+        }
+    }
+}
+
+/// A replacement's change is named after the newcomer: nobody else proposes under this name.
+fn change_of(node: NodeId) -> ChangeId {
+    ChangeId(henge_ring::Token::of(&node.0).0)
+}
+
+fn encode(log: &Log) -> Bytes {
+    let events: Vec<&Event> = log.events().collect();
+    postcard::to_allocvec(&events).unwrap_or_default().into()
+}

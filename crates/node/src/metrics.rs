@@ -1,0 +1,107 @@
+//! Metrics in Prometheus text form.
+
+use std::{
+    fmt::Write,
+    sync::{Arc, atomic::Ordering},
+};
+
+use crate::{engine::Counters, shared::Shared};
+
+/// Every metric of the layers below the doors.
+pub(crate) fn render(shared: &Shared) -> String {
+    let mut out = String::with_capacity(4096);
+    for (at, (name, help, _)) in Counters::default().each().enumerate() {
+        let total: u64 = shared.counters.iter().filter_map(|c| nth(c, at)).sum();
+        line(
+            &mut out,
+            &format!("henge_{name}_total"),
+            "counter",
+            help.trim(),
+            total,
+        );
+    }
+    let usage = shared.store.usage();
+    line(
+        &mut out,
+        "henge_store_records",
+        "gauge",
+        "Records held, dead ones included.",
+        usage.records,
+    );
+    line(
+        &mut out,
+        "henge_store_bytes",
+        "gauge",
+        "Bytes used by the store.",
+        usage.bytes,
+    );
+    line(
+        &mut out,
+        "henge_store_limit_bytes",
+        "gauge",
+        "Most bytes the store may use.",
+        usage.limit,
+    );
+    let hints = shared.hints_waiting.load(Ordering::Relaxed);
+    line(
+        &mut out,
+        "henge_hints_waiting",
+        "gauge",
+        "Hints waiting for delivery.",
+        hints,
+    );
+    let refused = shared.refused_connections.load(Ordering::Relaxed);
+    line(
+        &mut out,
+        "henge_connections_refused_total",
+        "counter",
+        "Client connections closed because there were too many.",
+        refused,
+    );
+    let up = shared.peers().iter().filter(|peer| peer.up).count() as u64;
+    line(
+        &mut out,
+        "henge_peers_up",
+        "gauge",
+        "Peers whose link is up.",
+        up,
+    );
+    let members = shared.ring().members().len() as u64;
+    line(
+        &mut out,
+        "henge_ring_members",
+        "gauge",
+        "Members of the ring.",
+        members,
+    );
+    let ready = u64::from(shared.unready().is_none());
+    line(
+        &mut out,
+        "henge_ready",
+        "gauge",
+        "Whether the node serves requests.",
+        ready,
+    );
+    for (name, value) in shared.links.snapshot() {
+        line(
+            &mut out,
+            &format!("henge_link_{name}_total"),
+            "counter",
+            "See the links of henge-rpc.",
+            value,
+        );
+    }
+    out
+}
+
+fn nth(counters: &Arc<Counters>, at: usize) -> Option<u64> {
+    counters.each().nth(at).map(|(_, _, value)| value)
+}
+
+fn line(out: &mut String, name: &str, kind: &str, help: &str, value: u64) {
+    // Writing into a string cannot fail.
+    let _ = write!(
+        out,
+        "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
+    );
+}

@@ -1,0 +1,189 @@
+//! Scans over the whole key space, and looking at one key on one replica.
+//!
+//! A scan walks the ring in token order. For every partition it asks as many replicas as a read
+//! would (R), each node once for all partitions it is asked for, and merges what they show, so that
+//! a key acknowledged by a write quorum is seen even if one of the asked replicas missed it. Only
+//! outlines travel: records without the bytes of their bodies, enough to tell the living from the
+//! dead. A cursor is the token to go on from, halved to stay below 2^63.
+
+use std::collections::BTreeMap;
+
+use henge_ring::{NodeId, Ring};
+use henge_store::{Cursor, Key, Store};
+use henge_versioning::{Merge, RecordRef, merge};
+use serde::{Deserialize, Serialize};
+
+/// Keys of one page at most: bounds the time a data thread is held up.
+pub(crate) const MOST_KEYS: usize = 1_000;
+
+/// What one node asks another's store. The order of variants is wire format: append only.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Look {
+    /// Keys from this token on, in these partitions, about so many.
+    Page {
+        /// First token.
+        from: u64,
+        /// Partitions, ascending.
+        partitions: Vec<u16>,
+        /// Entries at most (those with equal tokens stay together).
+        limit: u32,
+        /// Whole records instead of outlines.
+        whole: bool,
+    },
+    /// One key.
+    Key(serde_bytes::ByteBuf),
+}
+
+/// The answer to a [`Look`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// Every key below this token, in the partitions asked for, is among the entries; `None`:
+    /// every key.
+    pub(crate) covered: Option<u64>,
+    /// Keys with their records or outlines, in token order.
+    pub(crate) entries: Vec<(serde_bytes::ByteBuf, serde_bytes::ByteBuf)>,
+}
+
+/// Looks into this node's own store.
+pub(crate) fn look(store: &dyn Store, look: &Look) -> Seen {
+    match look {
+        Look::Key(key) => look_up(store, key),
+        Look::Page {
+            from,
+            partitions,
+            limit,
+            whole,
+        } => page(
+            store,
+            *from,
+            partitions,
+            (*limit as usize).min(MOST_KEYS),
+            *whole,
+        ),
+    }
+}
+
+fn look_up(store: &dyn Store, key: &[u8]) -> Seen {
+    let mut entries = Vec::new();
+    store.read(Key::new(key), &mut |stored| {
+        entries.extend(stored.map(|s| (bytes(key), bytes(s.record.as_bytes()))));
+    });
+    Seen {
+        covered: None,
+        entries,
+    }
+}
+
+fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: bool) -> Seen {
+    let mut entries = Vec::new();
+    let mut outline = Vec::new();
+    for &partition in partitions {
+        let mut cursor = from.checked_sub(1).map(Cursor);
+        loop {
+            let left = limit - entries.len();
+            let next = store.scan(
+                henge_ring::Partition(partition),
+                cursor,
+                left,
+                &mut |key, stored| {
+                    outline.clear();
+                    let record = if whole {
+                        stored.record.as_bytes()
+                    } else {
+                        stored.record.outline(&mut outline);
+                        &outline
+                    };
+                    entries.push((bytes(key), bytes(record)));
+                },
+            );
+            match next {
+                None => break,
+                Some(Cursor(token)) if entries.len() >= limit => {
+                    return Seen {
+                        covered: Some(token.saturating_add(1)),
+                        entries,
+                    };
+                }
+                Some(_) => cursor = next,
+            }
+        }
+    }
+    Seen {
+        covered: None,
+        entries,
+    }
+}
+
+fn bytes(slice: &[u8]) -> serde_bytes::ByteBuf {
+    serde_bytes::ByteBuf::from(slice)
+}
+
+/// Which node to ask for which partitions, so that `r` reachable replicas of each are asked; the
+/// number reachable where that is fewer.
+pub(crate) fn plan(
+    ring: &Ring,
+    from: u64,
+    r: usize,
+    reachable: impl Fn(&NodeId) -> bool,
+) -> Result<BTreeMap<NodeId, Vec<u16>>, usize> {
+    let mut asked: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
+    let first = henge_ring::Token(from).partition(ring.bits());
+    for partition in ring.partitions().skip(first.index()) {
+        let replicas = ring
+            .primaries(partition)
+            .iter()
+            .map(|&index| ring.member(index).id);
+        let chosen: Vec<_> = replicas.filter(|id| reachable(id)).take(r).collect();
+        if chosen.len() < r {
+            return Err(chosen.len());
+        }
+        for id in chosen {
+            asked.entry(id).or_default().push(partition.0);
+        }
+    }
+    Ok(asked)
+}
+
+/// Merges the pages of all asked nodes: the live keys that every answer covers, and the token to go
+/// on from, if there is more.
+pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (Vec<(Vec<u8>, Vec<u8>)>, Option<u64>) {
+    let covered = pages.iter().filter_map(|page| page.covered).min();
+    let mut merged: BTreeMap<(u64, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    let mut scratch = Vec::new();
+    for (key, record) in pages.into_iter().flat_map(|page| page.entries) {
+        let token = henge_ring::Token::of(&key).0;
+        if covered.is_some_and(|covered| token >= covered) {
+            continue;
+        }
+        let (key, record) = (key.into_vec(), record.into_vec());
+        match merged.entry((token, key)) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(record);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                match merge(entry.get(), &record, &mut scratch) {
+                    Ok(Merge::Incoming) => *entry.get_mut() = record,
+                    Ok(Merge::Joined) => *entry.get_mut() = std::mem::take(&mut scratch),
+                    Ok(Merge::Unchanged) | Err(_) => {}
+                }
+            }
+        }
+    }
+    let live = |record: &Vec<u8>| RecordRef::parse(record).is_ok_and(|r| r.is_live(now_ms));
+    let keys = merged.into_iter().filter(|(_, record)| live(record));
+    (
+        keys.map(|((_, key), record)| (key, record)).collect(),
+        covered,
+    )
+}
+
+/// A token as clients see it: below 2^63, and never 0, which means the end.
+pub(crate) fn cursor_of(token: Option<u64>) -> u64 {
+    token.map_or(0, |token| (token >> 1).max(1))
+}
+
+/// The token a client's cursor goes on from. One bit is lost on the way: at most one key is shown
+/// twice.
+pub(crate) fn token_of(cursor: u64) -> u64 {
+    if cursor <= 1 { 0 } else { cursor << 1 }
+}

@@ -1,0 +1,434 @@
+//! One data thread: an engine, the links of this thread, and the tick that flushes them.
+//!
+//! A tick is whatever became ready together. Connections and links hand their messages to the
+//! engine as they are read and mark the shard dirty; the flusher task, woken once, runs after them
+//! and sends every peer's batch as one call and every connection's answers as one write. Nothing
+//! waits for a timer, and nothing is sent twice in a tick.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    future::poll_fn,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::LocalBoxFuture;
+use henge_ring::{NodeId, Ring};
+use henge_rpc::{BatchLost, Link, LinkDown, PeerHandler, Peers};
+use slab::Slab;
+use tokio::sync::mpsc;
+
+use crate::{
+    DoorShard, Failure, Handle, Now, Outcome, Request, Sink, Ticket,
+    engine::{Engine, EngineParts},
+    membership::Membership,
+    scan::{self, Look, Seen},
+    shared::{Phase, Shared},
+};
+
+/// The sink of [`Shard::begin_call`].
+const CALLS: u16 = 0;
+
+/// How often deadlines are looked at while operations are in flight, and while none are.
+const TICK: Duration = Duration::from_millis(5);
+const IDLE_TICK: Duration = Duration::from_millis(50);
+
+/// See the module's text.
+pub(crate) struct Shard {
+    engine: RefCell<Engine>,
+    shared: Arc<Shared>,
+    handle: Handle,
+    membership: Membership,
+    /// The links of this thread, one per peer.
+    links: RefCell<BTreeMap<NodeId, Rc<Link>>>,
+    sinks: RefCell<Vec<Option<Rc<dyn Sink>>>>,
+    peers: RefCell<Option<Rc<Peers>>>,
+    door: RefCell<Option<Rc<dyn DoorShard>>>,
+    calls: RefCell<Slab<Call>>,
+    completions: RefCell<Vec<(Ticket, Outcome)>>,
+    now: Cell<Now>,
+    /// Whether `now` was read in this tick.
+    fresh: Cell<bool>,
+    dirty: Cell<bool>,
+    flusher: Cell<Option<Waker>>,
+}
+
+enum Call {
+    Waiting(Option<Waker>),
+    Done(Box<Outcome>),
+    /// Its future was dropped; the outcome will be too.
+    Abandoned,
+}
+
+/// A request begun by [`Shard::begin_call`].
+pub(crate) struct PendingCall {
+    shard: Rc<Shard>,
+    token: usize,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        parts: EngineParts,
+        shared: Arc<Shared>,
+        handle: Handle,
+        membership: Membership,
+    ) -> Rc<Self> {
+        let now = shared.clocks.now();
+        Rc::new(Self {
+            engine: RefCell::new(Engine::new(parts, now)),
+            shared,
+            handle,
+            membership,
+            links: RefCell::default(),
+            sinks: RefCell::new(vec![None]),
+            peers: RefCell::default(),
+            door: RefCell::default(),
+            calls: RefCell::default(),
+            completions: RefCell::default(),
+            now: Cell::new(now),
+            fresh: Cell::new(false),
+            dirty: Cell::new(false),
+            flusher: Cell::new(None),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(crate) fn register(&self, sink: Rc<dyn Sink>) -> u16 {
+        let mut sinks = self.sinks.borrow_mut();
+        sinks.push(Some(sink));
+        (sinks.len() - 1) as u16
+    }
+
+    /// The clocks, read at most once per tick.
+    #[inline]
+    pub(crate) fn now(&self) -> Now {
+        if !self.fresh.replace(true) {
+            self.now.set(self.shared.clocks.now());
+            self.mark_dirty();
+        }
+        self.now.get()
+    }
+
+    #[inline]
+    pub(crate) fn mark_dirty(&self) {
+        if !self.dirty.replace(true)
+            && let Some(waker) = self.flusher.take()
+        {
+            waker.wake();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn submit(&self, request: &Request<'_>, ticket: Ticket) {
+        let now = self.now();
+        match self.shared.unready() {
+            None => self.engine.borrow_mut().submit(now, request, ticket),
+            Some(why) => {
+                let outcome = Outcome {
+                    result: Err(Failure::NotReady(why)),
+                    receipt: None,
+                };
+                self.completions.borrow_mut().push((ticket, outcome));
+            }
+        }
+        self.mark_dirty();
+    }
+
+    pub(crate) fn begin_call(self: &Rc<Self>, request: &Request<'_>) -> PendingCall {
+        let token = self.calls.borrow_mut().insert(Call::Waiting(None));
+        self.submit(
+            request,
+            Ticket {
+                sink: CALLS,
+                token: token as u64,
+            },
+        );
+        PendingCall {
+            shard: Rc::clone(self),
+            token,
+        }
+    }
+
+    /// Takes over a new ring.
+    pub(crate) fn set_ring(&self, ring: &Arc<Ring>) {
+        self.engine.borrow_mut().set_ring(Arc::clone(ring));
+    }
+
+    /// Lets the engine coordinate and answer as a replica, or not yet.
+    pub(crate) fn set_filled(&self, filled: bool) {
+        self.engine.borrow_mut().set_filled(filled);
+    }
+
+    /// The links' keeper, made after the shard because it calls the shard.
+    pub(crate) fn attach(&self, peers: Rc<Peers>) {
+        self.peers.replace(Some(peers));
+    }
+
+    pub(crate) fn peers(&self) -> Option<Rc<Peers>> {
+        self.peers.borrow().clone()
+    }
+
+    pub(crate) fn open_door(&self, door: Rc<dyn DoorShard>) {
+        self.door.replace(Some(door));
+    }
+
+    pub(crate) fn door(&self) -> Option<Rc<dyn DoorShard>> {
+        self.door.borrow().clone()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.engine.borrow().in_flight()
+    }
+
+    /// Tells every peer about a changed event log.
+    pub(crate) fn spread_log(&self) {
+        self.membership
+            .spread(self.links.borrow().values().cloned().collect());
+    }
+
+    pub(crate) fn link(&self, peer: &NodeId) -> Option<Rc<Link>> {
+        self.links.borrow().get(peer).cloned()
+    }
+
+    /// The flusher: sends what the tick gathered. Runs until the thread ends.
+    pub(crate) async fn flush_ticks(self: Rc<Self>) {
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    /// Looks at deadlines and measures the links. Runs until the thread ends.
+    pub(crate) async fn watch_deadlines(self: Rc<Self>) {
+        loop {
+            let idle = self.engine.borrow().in_flight() == 0;
+            tokio::time::sleep(if idle { IDLE_TICK } else { TICK }).await;
+            let now = self.now();
+            let mut engine = self.engine.borrow_mut();
+            engine.tick(now);
+            let waiting = engine.hints_waiting() as u64;
+            drop(engine);
+            self.shared.hints_waiting.store(waiting, Ordering::Relaxed);
+            if idle {
+                for link in self.links.borrow().values() {
+                    let rtt = link.round_trip().map_or(0, |rtt| rtt.as_micros() as u64);
+                    self.shared
+                        .peer_measured(link.peer(), rtt, link.in_flight_bytes() as u64);
+                }
+            }
+            self.mark_dirty();
+        }
+    }
+
+    /// Runs jobs from other threads. Ends when every handle is gone.
+    pub(crate) async fn run_jobs(self: Rc<Self>, mut jobs: mpsc::Receiver<crate::handle::Job>) {
+        while let Some(job) = jobs.recv().await {
+            tokio::task::spawn_local(job(crate::LocalNode::new(Rc::clone(&self))));
+        }
+    }
+
+    fn poll_flush(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.dirty.replace(false) {
+            self.flusher.set(Some(context.waker().clone()));
+            return Poll::Pending;
+        }
+        self.send_batches();
+        self.deliver();
+        // Outcomes make connections submit what they held back: those batches belong to this tick.
+        self.send_batches();
+        self.fresh.set(false);
+        self.flusher.set(Some(context.waker().clone()));
+        if self.dirty.get() || self.engine.borrow().has_output() {
+            self.dirty.set(true);
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn send_batches(&self) {
+        let links = self.links.borrow();
+        self.engine.borrow_mut().take_batches(&mut |peer, batch| {
+            if let Some(link) = links.get(&peer) {
+                let next = Vec::with_capacity(batch.len().min(64 * 1024));
+                let batch = Bytes::from(std::mem::replace(batch, next));
+                // Not sent: the peer lags. The operations behind it run into their deadlines, and
+                // their writes become hints, which is what bounds the lag.
+                let _ = link.try_send(batch, 0);
+            }
+        });
+    }
+
+    fn deliver(&self) {
+        let mut completions = self.completions.take();
+        let mut refused = Vec::new();
+        std::mem::swap(&mut refused, &mut completions);
+        self.engine.borrow_mut().take_completions(&mut completions);
+        for (ticket, outcome) in refused.drain(..).chain(completions.drain(..)) {
+            if ticket.sink == CALLS {
+                self.end_call(ticket.token as usize, outcome);
+                continue;
+            }
+            let sink = self
+                .sinks
+                .borrow()
+                .get(usize::from(ticket.sink))
+                .cloned()
+                .flatten();
+            if let Some(sink) = sink {
+                sink.complete(ticket.token, outcome);
+            }
+        }
+        let mut kept = self.completions.borrow_mut();
+        if kept.is_empty() {
+            *kept = completions;
+        }
+        drop(kept);
+        let sinks = self.sinks.borrow().len();
+        for at in 0..sinks {
+            let sink = self.sinks.borrow()[at].clone();
+            if let Some(sink) = sink {
+                sink.flush();
+            }
+        }
+    }
+
+    fn end_call(&self, token: usize, outcome: Outcome) {
+        let mut calls = self.calls.borrow_mut();
+        match calls.get_mut(token) {
+            Some(Call::Abandoned) => {
+                calls.remove(token);
+            }
+            Some(call) => {
+                let before = std::mem::replace(call, Call::Done(Box::new(outcome)));
+                if let Call::Waiting(Some(waker)) = before {
+                    waker.wake();
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Asks one node's store: this node's own directly, another's by its link.
+    pub(crate) async fn look(&self, node: NodeId, look: &Look) -> Result<Seen, String> {
+        if node == self.shared.info.id {
+            return Ok(scan::look(&*self.shared.store, look));
+        }
+        let link = self.link(&node).ok_or("no link to it is up")?;
+        let request = postcard::to_allocvec(look).map_err(|error| error.to_string())?;
+        let limit = Duration::from_millis(u64::from(self.shared.config.defaults.deadline_ms));
+        let answer = link
+            .scan(request.into(), limit)
+            .await
+            .map_err(|error| error.to_string())?;
+        postcard::from_bytes(&answer).map_err(|error| error.to_string())
+    }
+}
+
+impl PendingCall {
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Option<Outcome> {
+        let mut calls = self.shard.calls.borrow_mut();
+        match calls.get_mut(self.token) {
+            Some(Call::Waiting(waker)) => {
+                *waker = Some(context.waker().clone());
+                None
+            }
+            Some(done) => match std::mem::replace(done, Call::Abandoned) {
+                Call::Done(outcome) => Some(*outcome),
+                Call::Waiting(_) | Call::Abandoned => None,
+            },
+            None => None,
+        }
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        let mut calls = self.shard.calls.borrow_mut();
+        match calls.get_mut(self.token) {
+            Some(call @ Call::Waiting(_)) => *call = Call::Abandoned,
+            Some(Call::Done(_) | Call::Abandoned) => {
+                calls.remove(self.token);
+            }
+            None => {}
+        }
+    }
+}
+
+impl PeerHandler for Shard {
+    fn apply(&self, peer: NodeId, batch: &[u8], replies: &mut Vec<u8>) {
+        let now = self.now();
+        self.engine
+            .borrow_mut()
+            .receive_batch(now, peer, batch, replies);
+        self.mark_dirty();
+    }
+
+    fn replies(&self, peer: NodeId, replies: &[u8]) {
+        let now = self.now();
+        self.engine.borrow_mut().receive_replies(now, peer, replies);
+        self.mark_dirty();
+    }
+
+    fn batch_lost(&self, peer: NodeId, batch_bytes: usize, why: &BatchLost) {
+        // The operations in it run into their deadlines, or hear of the link's end at once.
+        tracing::debug!(peer = %peer.short(), batch_bytes, %why, "a batch was lost");
+    }
+
+    fn link_up(&self, link: &Rc<Link>) {
+        let (peer, now) = (link.peer(), self.now());
+        self.links.borrow_mut().insert(peer, Rc::clone(link));
+        self.shared.peer_link(peer, true);
+        self.engine.borrow_mut().peer_up(now, peer);
+        self.membership.link_up(Rc::clone(link));
+        tracing::info!(peer = %peer.short(), "link up");
+        self.mark_dirty();
+    }
+
+    fn link_down(&self, link: &Rc<Link>, reason: &LinkDown) {
+        let peer = link.peer();
+        let mut links = self.links.borrow_mut();
+        if !links
+            .get(&peer)
+            .is_some_and(|present| Rc::ptr_eq(present, link))
+        {
+            return;
+        }
+        links.remove(&peer);
+        drop(links);
+        self.shared.peer_link(peer, false);
+        let now = self.now();
+        self.engine.borrow_mut().peer_down(now, peer);
+        if self.shared.phase() != Phase::Stopping {
+            tracing::warn!(peer = %peer.short(), %reason, "link down");
+        }
+        self.mark_dirty();
+    }
+
+    fn exchange_log(&self, _peer: NodeId, log: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        let answer = self.membership.exchange(&log);
+        Box::pin(async move { answer })
+    }
+
+    fn scan(&self, _peer: NodeId, request: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        let answer = match (self.shared.phase(), postcard::from_bytes::<Look>(&request)) {
+            (Phase::Serving | Phase::Stopping, Ok(look)) => Bytes::from(
+                postcard::to_allocvec(&scan::look(&*self.shared.store, &look)).unwrap_or_default(),
+            ),
+            // Empty is no `Seen`: the asker counts this node as one that did not answer.
+            _ => Bytes::new(),
+        };
+        Box::pin(async move { answer })
+    }
+
+    fn status(&self, _peer: NodeId) -> LocalBoxFuture<'static, Bytes> {
+        Box::pin(async { Bytes::new() })
+    }
+}

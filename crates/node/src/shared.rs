@@ -1,0 +1,193 @@
+//! What all threads of a node share.
+
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock,
+    atomic::{AtomicU8, AtomicU64, Ordering},
+};
+
+use henge_ring::{Log, NodeId, Ring};
+use henge_store::Store;
+use henge_versioning::Clock;
+
+use crate::{Buckets, Config, NodeInfo, Now, PeerInfo, Unready, engine::Counters};
+
+/// Reads the machine's clocks. The one place where the node does; simulations bring their own.
+pub trait Clocks: Send + Sync + 'static {
+    /// Both clocks, now.
+    fn now(&self) -> Now;
+}
+
+/// The operating system's clocks.
+#[derive(Debug)]
+pub struct SystemClocks {
+    start: std::time::Instant,
+}
+
+impl Default for SystemClocks {
+    fn default() -> Self {
+        Self {
+            start: std::time::Instant::now(),
+        }
+    }
+}
+
+impl Clocks for SystemClocks {
+    fn now(&self) -> Now {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Now {
+            mono_ms: self.start.elapsed().as_millis() as u64,
+            wall_ms: since_1970.map_or(0, |elapsed| elapsed.as_millis() as u64),
+        }
+    }
+}
+
+/// How far the node has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Starting = 0,
+    Filling = 1,
+    Serving = 2,
+    Stopping = 3,
+}
+
+/// One peer as the links see it.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerState {
+    pub(crate) info: PeerInfo,
+}
+
+/// Shared by the data threads, the control tasks and every handle.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) info: NodeInfo,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) clocks: Arc<dyn Clocks>,
+    pub(crate) buckets: Arc<Buckets>,
+    /// One per data thread.
+    pub(crate) counters: Vec<Arc<Counters>>,
+    pub(crate) links: Arc<henge_rpc::LinkStats>,
+    pub(crate) hints_waiting: AtomicU64,
+    pub(crate) refused_connections: AtomicU64,
+    log: Mutex<Log>,
+    ring: RwLock<Arc<Ring>>,
+    peers: Mutex<std::collections::BTreeMap<NodeId, PeerState>>,
+    phase: AtomicU8,
+}
+
+impl Shared {
+    #[allow(clippy::too_many_arguments)] // assembled in one place, from parts that have no other home
+    pub(crate) fn new(
+        config: Config,
+        info: NodeInfo,
+        store: Arc<dyn Store>,
+        clock: Arc<Clock>,
+        clocks: Arc<dyn Clocks>,
+        buckets: Arc<Buckets>,
+        links: Arc<henge_rpc::LinkStats>,
+        log: Log,
+    ) -> Self {
+        let counters = (0..config.data_threads).map(|_| Arc::default()).collect();
+        let ring = RwLock::new(Arc::new(Ring::fold(&log)));
+        Self {
+            config,
+            info,
+            store,
+            clock,
+            clocks,
+            buckets,
+            counters,
+            links,
+            hints_waiting: AtomicU64::new(0),
+            refused_connections: AtomicU64::new(0),
+            log: Mutex::new(log),
+            ring,
+            peers: Mutex::default(),
+            phase: AtomicU8::new(Phase::Starting as u8),
+        }
+    }
+
+    pub(crate) fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn log(&self) -> Log {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Lets `change` edit the event log. If that changed it, folds the new ring and returns it.
+    pub(crate) fn edit_log(&self, change: impl FnOnce(&mut Log)) -> Option<Arc<Ring>> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = log.tag();
+        change(&mut log);
+        if log.tag() == before {
+            return None;
+        }
+        let ring = Arc::new(self.ring().advance(&log));
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+        Some(ring)
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Filling,
+            2 => Phase::Serving,
+            _ => Phase::Stopping,
+        }
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        // Stopping is final.
+        let _ = self
+            .phase
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                (now != Phase::Stopping as u8).then_some(phase as u8)
+            });
+    }
+
+    /// Why requests are refused now, if they are.
+    pub(crate) fn unready(&self) -> Option<Unready> {
+        match self.phase() {
+            Phase::Starting => Some(Unready::Starting),
+            Phase::Filling => Some(Unready::Filling),
+            Phase::Serving => None,
+            Phase::Stopping => Some(Unready::Stopping),
+        }
+    }
+
+    /// Notes that one of a peer's links came up or went down.
+    pub(crate) fn peer_link(&self, id: NodeId, up: bool) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let info = PeerInfo {
+            id,
+            up,
+            rtt_us: 0,
+            backlog_bytes: 0,
+        };
+        let state = peers.entry(id).or_insert(PeerState { info });
+        state.info.up = up;
+        if !up {
+            state.info.rtt_us = 0;
+            state.info.backlog_bytes = 0;
+        }
+    }
+
+    /// Notes what a link measured.
+    pub(crate) fn peer_measured(&self, id: NodeId, rtt_us: u64, backlog_bytes: u64) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = peers.get_mut(&id) {
+            state.info.rtt_us = rtt_us;
+            state.info.backlog_bytes = backlog_bytes;
+        }
+    }
+
+    pub(crate) fn peers(&self) -> Vec<PeerInfo> {
+        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.values().map(|state| state.info.clone()).collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! The sweeper: takes expired records and old tombstones out of the store.
+//!
+//! No timer per key: a thread of its own visits the partitions one after the other, all of them
+//! once a minute. A record goes only when nothing that it must still overrule can be live anywhere:
+//! its horizon, plus four times the clock skew, plus the longest a message can be under way
+//! (expiry itself is checked by every read, so a record that lingers is never seen).
+
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+
+use henge_coordinator::MAX_DEADLINE_MS;
+use henge_ring::Partition;
+use tokio::sync::watch;
+
+use crate::{StartError, shared::Shared};
+
+/// One round over all partitions.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// What a record's horizon must lie behind.
+pub(crate) fn margin_ms(max_skew_ms: u64) -> u64 {
+    4 * max_skew_ms + u64::from(MAX_DEADLINE_MS)
+}
+
+/// Starts the sweeper.
+pub(crate) fn spawn(
+    shared: &Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, StartError> {
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name("henge-sweep".to_owned())
+        .spawn(move || {
+            let partitions = 1u32 << shared.store.partition_bits();
+            for partition in (0..partitions).cycle() {
+                if *stopped.borrow() || stopped.has_changed().is_err() {
+                    return;
+                }
+                let now = shared.clocks.now().wall_ms;
+                let before = now.saturating_sub(margin_ms(shared.config.max_skew_ms));
+                let swept = shared.store.sweep(Partition(partition as u16), before);
+                if swept.records > 0 {
+                    tracing::debug!(
+                        partition,
+                        records = swept.records,
+                        bytes = swept.bytes,
+                        "swept"
+                    );
+                }
+                std::thread::sleep(ROUND / partitions);
+            }
+        })
+        .map_err(|error| StartError::Thread(error.to_string()))
+}
