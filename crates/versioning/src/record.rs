@@ -173,6 +173,7 @@ impl<'a> RecordRef<'a> {
 
     /// Whether a reader at `now_ms` may see it: not dead, not past its deadline, which has been
     /// set, and with something present in its body.
+    #[inline]
     pub fn is_live(&self, now_ms: u64) -> bool {
         let in_time = self
             .header

@@ -139,6 +139,7 @@ pub(super) fn write_siblings(out: &mut Vec<u8>, set: &DvvSet<'_>) {
 }
 
 /// Checks a body of the given shape to its last byte.
+#[inline]
 pub(super) fn check(shape: Shape, epoch: Stamp, body: &[u8]) -> Result<(), DecodeError> {
     match shape {
         Shape::Empty | Shape::Dead | Shape::Value(_) => Ok(()),

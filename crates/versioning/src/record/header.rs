@@ -109,7 +109,10 @@ impl Header {
     }
 
     /// Reads a header; also where the body starts. Refuses all but the one right encoding.
-    #[inline]
+    ///
+    /// Inlined with all it calls, so that its parts stay in registers: through memory it takes
+    /// 20 ns in place of 8 (`examples/record_cost.rs`), and every request parses a few.
+    #[inline(always)]
     pub(super) fn parse(bytes: &[u8]) -> Result<(Self, usize), DecodeError> {
         let mut input = Reader::new(bytes);
         let flags = input.byte()?;
@@ -188,7 +191,7 @@ impl Header {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_shape(flags: u8, epoch: Stamp, input: &mut Reader<'_>) -> Result<Shape, DecodeError> {
     Ok(match flags & SHAPE_BITS {
         EMPTY => Shape::Empty,
@@ -207,7 +210,7 @@ fn read_shape(flags: u8, epoch: Stamp, input: &mut Reader<'_>) -> Result<Shape, 
     })
 }
 
-#[inline]
+#[inline(always)]
 fn read_deadline(
     flags: u8,
     epoch: Stamp,
@@ -233,7 +236,7 @@ fn read_deadline(
     Ok(Some(Deadline { stamp, at }))
 }
 
-#[inline]
+#[inline(always)]
 fn read_horizon(
     flags: u8,
     deadline: Option<Deadline>,

@@ -5,6 +5,7 @@ mod encoding;
 mod golden;
 mod laws;
 mod reading;
+mod refused;
 
 use std::collections::BTreeMap;
 

@@ -3,8 +3,9 @@
 use super::*;
 use crate::{VersionVector, delta, siblings};
 
-/// Spaces are for the reader.
-fn hex(text: &str) -> Vec<u8> {
+/// Bytes from hexadecimal, with names for two stamps. Spaces are for the reader.
+pub(super) fn hex(text: &str) -> Vec<u8> {
+    let text = text.replace("EPOCH", EPOCH).replace("LATER", LATER);
     let digits: Vec<_> = text.chars().filter(|c| !c.is_whitespace()).collect();
     let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16);
     digits
@@ -19,8 +20,7 @@ const LATER: &str = "0200000000000000 0b00000000000000";
 fn check(text: &str, write: impl FnOnce(&mut Vec<u8>, Stamp, Stamp)) {
     let mut bytes = Vec::new();
     write(&mut bytes, stamp(1, 10), stamp(2, 11));
-    let text = text.replace("EPOCH", EPOCH).replace("LATER", LATER);
-    assert_eq!(bytes, hex(&text), "got {bytes:02x?}");
+    assert_eq!(bytes, hex(text), "got {bytes:02x?}");
     parse(&bytes);
 }
 
