@@ -15,6 +15,19 @@
 //!    answer for the client; all others return `None`.
 //! 5. The operation lingers for late acknowledgements; then each of [`Write::owed`] becomes a hint.
 //!
+//! ```
+//! use henge_coordinator::{Asked, Defaults, Kept, Owed, PlaceInfo, PlaceSet, Write};
+//!
+//! let consistency = Defaults::default().resolve(&Asked::default(), 3)?; // N=3 R=2 W=2
+//! let places = [PlaceInfo::primary(4), PlaceInfo::fallback(9, 1), PlaceInfo::primary(7)];
+//! let mut write = Write::begin(&places, PlaceSet::first(3), &consistency)?;
+//! assert_eq!(write.acked(0, Kept::Durable), None);
+//! assert_eq!(write.acked(2, Kept::Durable), Some(Ok(()))); // two distinct places: answer now
+//! assert_eq!(write.lost(1), None);
+//! assert!(write.owed().eq([Owed { place: 1, target: 1 }])); // a hint, for the primary
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A read asks only as many replicas as it needs ([`Read::next_to_ask`]), best first, and one more
 //! when a [`HedgePolicy`] and its [`HedgeBudget`] agree that waiting is worse. The bytes of records
 //! never pass through here: the driver merges them, the machine compares digests.

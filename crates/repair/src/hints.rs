@@ -21,112 +21,19 @@
 //! the generation of its last addition or later, or is counted as expired or forgotten. So
 //! `stored = delivered + expired + forgotten + len` always holds.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use henge_ring::{NodeId, Partition, Token};
 
-use crate::hint_queue::{HintQueue, Settled};
+mod limits;
+pub use limits::HintLimits;
+use limits::OVERHEAD;
 
-/// What a hint costs beside its key, in bytes: two map entries, a shared key's header, and the
-/// allocator's share. Measured roughly, rounded up.
-const OVERHEAD: usize = 192;
+mod outcome;
+pub use outcome::{Acked, Added, Dropped, HintCounts, ToSend};
 
-/// Bounds of a [`Hints`]. Configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HintLimits {
-    /// The most hints, for all targets together.
-    pub max_hints: usize,
-    /// The most bytes they take, keys and 192 bytes of overhead each. Protects a node whose peer is
-    /// away for long.
-    pub max_bytes: usize,
-    /// How long a hint is kept after the newest write it stands for, in milliseconds. A peer that
-    /// is away longer is put right by anti-entropy, which is cheaper than that many hints.
-    pub max_age_ms: u64,
-    /// How long a batch may stay unanswered before it counts as failed, in milliseconds. A safety
-    /// net under the driver's own time-out: without it a lost answer would stop a queue for ever.
-    pub answer_within_ms: u64,
-    /// The first back-off after a failure, in milliseconds; it doubles with each further one.
-    pub first_backoff_ms: u32,
-    /// The longest back-off, in milliseconds.
-    pub max_backoff_ms: u32,
-    /// How many bits of a token name the partition (see [`Token::partition`]).
-    pub partition_bits: u8,
-}
-
-impl Default for HintLimits {
-    /// 200,000 hints, 64 MiB, 3 hours (Cassandra's window), 10 s to answer, back-off 0.25 to 30 s.
-    fn default() -> Self {
-        Self {
-            max_hints: 200_000,
-            max_bytes: 64 << 20,
-            max_age_ms: 3 * 3_600_000,
-            answer_within_ms: 10_000,
-            first_backoff_ms: 250,
-            max_backoff_ms: 30_000,
-            partition_bits: henge_ring::PARTITION_BITS,
-        }
-    }
-}
-
-/// What became of an addition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// The key had no hint for this target and has one now.
-    New,
-    /// The key had one; it now stands for this write too.
-    Merged,
-    /// No room: nothing was kept. Counted, and the key's partition is owed anti-entropy.
-    Overflow,
-}
-
-/// What became of an acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Acked {
-    /// The hint is gone: the target has everything it stood for.
-    Removed,
-    /// The key was written again since; the hint waits again.
-    Newer,
-    /// There is no such hint (any more).
-    Unknown,
-}
-
-/// One key to send to a target, with the record that the store holds for it *now*.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToSend {
-    /// The key.
-    pub key: Arc<[u8]>,
-    /// Which version of the hint: to be handed back to [`Hints::acked`].
-    pub generation: u64,
-}
-
-/// A hint that was given up. If hints are kept on disk, this one can go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
-    /// Whose it was.
-    pub target: NodeId,
-    /// Which key.
-    pub key: Arc<[u8]>,
-}
-
-/// How many hints took which way since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HintCounts {
-    /// Added as new.
-    pub stored: u64,
-    /// Added to one that was there.
-    pub merged: u64,
-    /// Acknowledged by their target and dropped.
-    pub delivered: u64,
-    /// Refused for lack of room.
-    pub overflowed: u64,
-    /// Given up for their age.
-    pub expired: u64,
-    /// Given up because their target left the ring.
-    pub forgotten: u64,
-}
+mod queue;
+use queue::{HintQueue, Settled};
 
 /// All hints of one node.
 #[derive(Debug)]

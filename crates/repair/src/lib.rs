@@ -28,4 +28,3 @@ mod hints;
 pub use hints::{Acked, Added, Dropped, HintCounts, HintLimits, Hints, ToSend};
 
 mod backoff;
-mod hint_queue;

@@ -67,6 +67,17 @@ fn a_steady_share_is_granted_in_full() {
 }
 
 #[test]
+fn a_quiet_time_saves_up_no_more_than_one_burst() {
+    let policy = HedgePolicy {
+        burst: 3,
+        ..HedgePolicy::default()
+    };
+    let mut budget = HedgeBudget::new(&policy);
+    (0..100_000).for_each(|_| budget.earn());
+    assert_eq!((0..10).filter(|_| budget.spend()).count(), 3);
+}
+
+#[test]
 fn a_sick_peer_does_not_pull_the_delay_up_with_it() {
     let policy = HedgePolicy::default();
     assert_eq!(policy.delay_us(Some(4_000)), 4_000);

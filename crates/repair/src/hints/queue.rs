@@ -20,7 +20,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::{ToSend, backoff::Backoff};
+use super::ToSend;
+use crate::backoff::Backoff;
 
 #[derive(Debug)]
 struct Hint {
@@ -30,14 +31,14 @@ struct Hint {
 
 /// What an acknowledgement did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Settled {
+pub(super) enum Settled {
     Removed,
     Newer,
     Unknown,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct HintQueue {
+pub(super) struct HintQueue {
     hints: BTreeMap<Arc<[u8]>, Hint>,
     /// The same hints by generation. Invariant: `order[hint.generation]` is the hint's key, and
     /// both maps have the same length.
@@ -49,24 +50,24 @@ pub(crate) struct HintQueue {
 }
 
 impl HintQueue {
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.hints.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.hints.is_empty() && self.in_flight.is_empty()
     }
 
-    pub(crate) fn generation(&self, key: &[u8]) -> Option<u64> {
+    pub(super) fn generation(&self, key: &[u8]) -> Option<u64> {
         self.hints.get(key).map(|hint| hint.generation)
     }
 
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.hints.keys().map(|key| &**key)
     }
 
     /// Renews the hint of a key that has one. Returns false if it has none.
-    pub(crate) fn renew(&mut self, key: &[u8], generation: u64, now_ms: u64) -> bool {
+    pub(super) fn renew(&mut self, key: &[u8], generation: u64, now_ms: u64) -> bool {
         let Some(hint) = self.hints.get_mut(key) else {
             return false;
         };
@@ -81,7 +82,7 @@ impl HintQueue {
     }
 
     /// Adds a hint for a key that has none.
-    pub(crate) fn insert(&mut self, key: &[u8], generation: u64, now_ms: u64) {
+    pub(super) fn insert(&mut self, key: &[u8], generation: u64, now_ms: u64) {
         let key: Arc<[u8]> = key.into();
         self.order.insert(generation, Arc::clone(&key));
         self.hints.insert(
@@ -94,12 +95,12 @@ impl HintQueue {
     }
 
     /// Whether a batch may leave now: something waits, nothing is in flight, no back-off is on.
-    pub(crate) fn is_due(&self, now_ms: u64) -> bool {
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
         !self.hints.is_empty() && self.in_flight.is_empty() && self.backoff.retry_at_ms() <= now_ms
     }
 
     /// Marks the oldest `max` hints as in flight and names them.
-    pub(crate) fn take(&mut self, max: usize, now_ms: u64) -> Vec<ToSend> {
+    pub(super) fn take(&mut self, max: usize, now_ms: u64) -> Vec<ToSend> {
         let oldest = self.order.iter().take(max);
         let batch: Vec<_> = oldest
             .map(|(&generation, key)| ToSend {
@@ -116,7 +117,7 @@ impl HintQueue {
     }
 
     /// The target keeps `generation` of `key`.
-    pub(crate) fn settle(&mut self, key: &[u8], generation: u64) -> Settled {
+    pub(super) fn settle(&mut self, key: &[u8], generation: u64) -> Settled {
         if self.in_flight.get(key) == Some(&generation) {
             self.in_flight.remove(key);
         }
@@ -132,35 +133,35 @@ impl HintQueue {
     }
 
     /// What is in flight waits again, until the back-off is over.
-    pub(crate) fn give_back(&mut self, now_ms: u64, first_ms: u32, most_ms: u32, random: u64) {
+    pub(super) fn give_back(&mut self, now_ms: u64, first_ms: u32, most_ms: u32, random: u64) {
         self.in_flight.clear();
         self.backoff.failed(now_ms, first_ms, most_ms, random);
     }
 
     /// The target is back: whatever waits may leave at once.
-    pub(crate) fn wake(&mut self) {
+    pub(super) fn wake(&mut self) {
         self.backoff = Backoff::default();
     }
 
     /// Since when the batch in flight is unanswered.
-    pub(crate) fn unanswered_since(&self) -> Option<u64> {
+    pub(super) fn unanswered_since(&self) -> Option<u64> {
         (!self.in_flight.is_empty()).then_some(self.sent_ms)
     }
 
     /// When the next batch may leave, if nothing is in flight.
-    pub(crate) fn next_batch_at(&self) -> Option<u64> {
+    pub(super) fn next_batch_at(&self) -> Option<u64> {
         let idle = !self.hints.is_empty() && self.in_flight.is_empty();
         idle.then(|| self.backoff.retry_at_ms())
     }
 
     /// When the oldest hint was added or last renewed.
-    pub(crate) fn oldest_ms(&self) -> Option<u64> {
+    pub(super) fn oldest_ms(&self) -> Option<u64> {
         let (_, key) = self.order.first_key_value()?;
         self.hints.get(key).map(|hint| hint.added_ms)
     }
 
     /// Takes out the oldest hint if it was added before `before_ms`.
-    pub(crate) fn expire(&mut self, before_ms: u64) -> Option<Arc<[u8]>> {
+    pub(super) fn expire(&mut self, before_ms: u64) -> Option<Arc<[u8]>> {
         if self.oldest_ms()? >= before_ms {
             return None;
         }
