@@ -1,9 +1,9 @@
 //! The in-memory engine.
 //!
-//! One table per partition, so that a partition can be scanned, swept and handed over without a look
-//! at the others. A record lies with its key and digest in one allocation, found by its token through
-//! an 8-byte key and a 16-byte pointer; reading copies nothing and allocates nothing, and a record of
-//! the same length as the one before is written in its place.
+//! One table per partition, so that a partition can be scanned, swept and handed over without a
+//! look at the others. A record lies with its key and digest in one allocation, found by its token
+//! through an 8-byte key and a 16-byte pointer; reading copies nothing and allocates nothing, and a
+//! record of the same length as the one before is written in its place.
 //!
 //! The threads of a node share it: a lock covers half of one partition, for as long as one record
 //! takes. What is not here: eviction (a full store refuses), persistence, timers.
@@ -32,7 +32,8 @@ use crate::{
 };
 
 /// A thread keeps its scratch buffer between updates if it is at most this long, in bytes, which
-/// nearly all records are; a longer one goes back to the allocator. Not counted as use of the store.
+/// nearly all records are; a longer one goes back to the allocator. Not counted as use of the
+/// store.
 const KEPT_SCRATCH: usize = 64 << 10;
 
 thread_local! {

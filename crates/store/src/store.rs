@@ -153,8 +153,9 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Visits the partition's records in token order, from after `from` (from the start for
-    /// `None`), until at least `limit` were shown; keys with equal tokens stay together. Returns
-    /// where to go on, `None` at the end. A record present during the whole scan is shown.
+    /// `None`), until at least `limit` (at least one) were shown; keys with equal tokens stay
+    /// together. Returns where to go on, `None` at the end. A record present during the whole scan
+    /// is shown.
     fn scan(
         &self,
         partition: Partition,
@@ -167,7 +168,9 @@ pub trait Store: Send + Sync + 'static {
     /// caller subtracts the margins for clock skew and late messages from its clock first.
     fn sweep(&self, partition: Partition, before_ms: u64) -> Swept;
 
-    /// Up to `limit` changes of the partition from position `from` on, oldest first.
+    /// Up to `limit` changes of the partition from position `from` on, oldest first. Positions
+    /// begin at 0; the one after the last is empty, and one beyond that is a gap: whoever asks for
+    /// it has it from another life of this store.
     fn changes(
         &self,
         partition: Partition,

@@ -1,14 +1,15 @@
 //! The entries of one token, packed into one allocation.
 //!
-//! A chain is a row of entries, nearly always one: two keys share a 64-bit token once in 2^64 pairs,
-//! unless someone makes them on purpose. An entry is
+//! A chain is a row of entries, nearly always one: two keys share a 64-bit token once in 2^64
+//! pairs, unless someone makes them on purpose. An entry is
 //!
 //! ```text
 //! digest (8 bytes) | key length | record length | key | record
 //! ```
 //!
-//! with lengths as LEB128 (7 bits a byte, low bits first), which is 11 bytes before a key shorter than
-//! 128 bytes and a record shorter than 16 KiB. Keys in a chain differ; their order means nothing.
+//! with lengths as LEB128 (7 bits a byte, low bits first), which is 11 bytes before a key shorter
+//! than 128 bytes and a record shorter than 16 KiB. Keys in a chain differ; their order means
+//! nothing.
 //!
 //! Chains never leave the process, and only this module makes them: one that cannot be read is a
 //! bug here, and panics.

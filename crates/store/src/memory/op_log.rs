@@ -5,9 +5,9 @@
 //! memory. It is a cache: a reader that comes too late gets [`OpLogGap`] and compares records
 //! instead, so the log may always give way, and does when memory is short.
 //!
-//! Left out: merging an entry with an equal one just before it. A reader that has already been given
-//! position n must find a later change of that key at a position after n, so merging would need to
-//! know what was given to whom, or leave holes in the positions.
+//! Left out: merging an entry with an equal one just before it. A reader that has already been
+//! given position n must find a later change of that key at a position after n, so merging would
+//! need to know what was given to whom, or leave holes in the positions.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
 //! Taking away records past their horizon.
 //!
 //! There is no timer and no index of expiries. Each partition keeps a lower bound of its horizons,
-//! so that a sweep with nothing to do costs one lock; otherwise it looks at every record, each under
-//! its own short lock, and finds the bound anew.
+//! so that a sweep with nothing to do costs one lock; otherwise it looks at every record, each
+//! under its own short lock, and finds the bound anew.
 
 use henge_versioning::NEVER;
 

@@ -1,10 +1,10 @@
 //! Scanning a partition in token order.
 //!
 //! The table has no order, so each page is picked out of all tokens: one pass over the partition's
-//! slots under its shards' shared locks (no record is read), with a heap of the page's size, and then
-//! each token by itself under a short lock. A page costs time in proportion to the partition, about
-//! 10 ns a token: fine for partitions of up to some 100,000 records, which is what the number of
-//! partitions is chosen for.
+//! slots under its shards' shared locks (no record is read), with a heap of the page's size, and
+//! then each token by itself under a short lock. A page costs time in proportion to the partition,
+//! however few records it shows: ask for large pages. The number of partitions is chosen to keep
+//! each at some 100,000 records at most.
 
 use std::collections::BinaryHeap;
 

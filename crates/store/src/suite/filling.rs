@@ -82,8 +82,8 @@ fn probe(make: Make<'_>, prepare: &dyn Fn(&dyn Store), name: &Name, record: &[u8
     }
 }
 
-/// A new record passes when it just fits and is refused one byte before, with nothing changed. Tried
-/// at many fillings, since tables grow in jumps.
+/// A new record passes when it just fits and is refused one byte before, with nothing changed.
+/// Tried at many fillings, since tables grow in jumps.
 pub fn a_full_store_refuses_and_keeps_what_it_has(make: Make<'_>) {
     for count in [0, 1, 2, 3, 5, 13, 14, 28, 40, 57] {
         let (name, record) = nth(count);
@@ -125,7 +125,8 @@ pub fn a_full_store_lets_records_shrink(make: Make<'_>) {
     assert_eq!(put(&*store, &name, &record), Ok(Written::Changed));
 }
 
-/// What is held can be destroyed although the store is full, even where the dead record is the longer.
+/// What is held can be destroyed although the store is full, even where the dead record is the
+/// longer.
 pub fn a_full_store_lets_go_of_the_shortest_records(make: Make<'_>) {
     let prepare = |store: &dyn Store| {
         for n in 0..32 {

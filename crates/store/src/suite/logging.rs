@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{Change, Decision, Limits, Store, Written};
 
-/// One entry for each change, in order, with contiguous positions from 0, in pages of any size; none
-/// for what was kept; partitions count for themselves.
+/// One entry for each change, in order, with contiguous positions from 0, in pages of any size;
+/// none for what was kept; partitions count for themselves.
 pub fn each_change_is_logged_once_in_order(make: Make<'_>) {
     let store = make(unlimited());
     let mut expected = [Vec::new(), Vec::new()];
@@ -71,7 +71,8 @@ fn paged(store: &dyn Store, partition: Partition, limit: usize) -> Vec<Change> {
     }
 }
 
-/// A log with little memory keeps the newest entries, and names the oldest to whoever asks for less.
+/// A log with little memory keeps the newest entries, and names the oldest to whoever asks for
+/// less.
 pub fn the_log_forgets_the_oldest_and_says_so(make: Make<'_>) {
     const COUNT: u64 = 1_000;
     let store = make(Limits {

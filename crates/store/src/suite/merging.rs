@@ -84,7 +84,8 @@ pub fn merging_in_any_order_gives_one_record(make: Make<'_>) {
     }
 }
 
-/// Bytes that are no record are refused with [`StoreError::Decode`], on a new key and on an old one.
+/// Bytes that are no record are refused with [`StoreError::Decode`], on a new key and on an old
+/// one.
 pub fn merging_what_is_no_record_changes_nothing(make: Make<'_>) {
     let (store, old, new) = (make(unlimited()), name(1, 5, 0), name(1, 6, 0));
     put(&*store, &old, &value(1, 10, b"kept")).expect("there is no limit");

@@ -72,6 +72,7 @@ fn put_field(out: &mut Vec<u8>, epoch: Stamp, now: Stamp, bytes: &[u8]) {
 
 fn steps() -> impl Strategy<Value = Step> {
     let partition = 0..4_u16;
+    let time = prop_oneof![0..100_u64, Just(NEVER)];
     let cursor = proptest::option::of(names().prop_map(|name| Cursor(key(&name).token.0)));
     prop_oneof![
         8 => (names(), deltas()).prop_map(|(name, delta)| Step::Merge(name, delta)),
@@ -79,7 +80,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => names().prop_map(Step::Keep),
         3 => names().prop_map(Step::Read),
         2 => (partition.clone(), cursor, 0..9_usize).prop_map(|(p, c, n)| Step::Page(p, c, n)),
-        1 => (partition.clone(), prop_oneof![0..100_u64, Just(NEVER)]).prop_map(|(p, t)| Step::Sweep(p, t)),
+        1 => (partition.clone(), time).prop_map(|(p, t)| Step::Sweep(p, t)),
         1 => (partition, 0..40_u64, 0..20_usize).prop_map(|(p, s, n)| Step::Changes(p, s, n)),
     ]
 }

@@ -16,8 +16,8 @@ pub(super) fn unlimited() -> Limits {
     }
 }
 
-/// A key of the suite begins with the token it claims to have, so that tokens can be equal, adjacent
-/// or extreme at will.
+/// A key of the suite begins with the token it claims to have, so that tokens can be equal,
+/// adjacent or extreme at will.
 pub(super) type Name = [u8; 9];
 
 /// The key with the given token within a partition; `twin` tells keys of one token apart.

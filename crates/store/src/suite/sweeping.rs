@@ -19,7 +19,8 @@ fn names_left(store: &dyn Store, partition: u16) -> Vec<u64> {
         .collect()
 }
 
-/// Up to and at the time given, dead or alive; never one whose horizon is never; no other partition.
+/// Up to and at the time given, dead or alive; never one whose horizon is never; no other
+/// partition.
 pub fn a_sweep_takes_what_is_due_and_nothing_else(make: Make<'_>) {
     let store = make(unlimited());
     for partition in [0, 1] {

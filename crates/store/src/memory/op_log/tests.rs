@@ -34,7 +34,9 @@ proptest! {
     }
 
     #[test]
-    fn it_takes_what_it_says_and_no_more_than_its_share(count in 0..3000_u64, share in 0..9000_u64) {
+    fn it_takes_what_it_says_and_no_more_than_its_share(
+        count in 0..3000_u64, share in 0..9000_u64,
+    ) {
         let account = unlimited();
         let log = filled(count, OpLog::entries_in(share), &account);
         prop_assert_eq!(account.usage().bytes, cost(log.tokens.capacity()));
