@@ -70,8 +70,9 @@ pub struct Balance {
     pub max_over_share: f64,
     /// The most replicas any node holds beyond its fair share; below 1 right after a rebalance.
     pub surplus: f64,
-    /// Partitions whose replicas lie in fewer zones than they could: min(N', zones).
-    pub short_of_zones: usize,
+    /// Partitions of which one zone holds more than N' ÷ zones replicas, rounded up. Not 0 only if
+    /// the other zones have too few nodes to hold their part.
+    pub crowded: usize,
 }
 
 /// How evenly a ring is laid out. Perfect if it has no members.
@@ -82,24 +83,23 @@ pub fn balance(ring: &Ring) -> Balance {
         .zip(shares(ring))
         .collect();
     let worst = |measure: fn(&(f64, f64)) -> f64| nodes.iter().map(measure).reduce(f64::max);
-    let wanted = ring.replicas_per_partition().min(ring.zone_count());
-    let short = |partition: &Partition| zones_of(ring, *partition) < wanted;
+    let even = ring
+        .replicas_per_partition()
+        .div_ceil(ring.zone_count().max(1));
+    let crowded = |partition: &Partition| fullest_zone(ring, *partition) > even;
     Balance {
         max_over_share: worst(|(load, share)| load / share).unwrap_or(1.0),
         surplus: worst(|(load, share)| load - share).unwrap_or(0.0),
-        short_of_zones: ring.partitions().filter(short).count(),
+        crowded: ring.partitions().filter(crowded).count(),
     }
 }
 
-fn zones_of(ring: &Ring, partition: Partition) -> usize {
-    let mut zones: Vec<u16> = ring
-        .primaries(partition)
-        .iter()
-        .map(|&node| ring.zone_number(node))
-        .collect();
-    zones.sort_unstable();
-    zones.dedup();
-    zones.len()
+/// The most replicas of a partition that lie in one zone.
+fn fullest_zone(ring: &Ring, partition: Partition) -> usize {
+    let zone_of = |&node: &NodeIndex| ring.zone_number(node);
+    let zones: Vec<u16> = ring.primaries(partition).iter().map(zone_of).collect();
+    let count = |zone: &u16| zones.iter().filter(|other| *other == zone).count();
+    zones.iter().map(count).max().unwrap_or(0)
 }
 
 /// The exact fair share of each member, in replicas.

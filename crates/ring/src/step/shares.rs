@@ -119,9 +119,9 @@ fn water_level(zones: &[Vec<u128>], q: u128, cap: u128, total: u128) -> Level {
 }
 
 impl Shares {
-    /// Whole quotas: each the share rounded down or up, zone sums likewise, N'·Q in all. Who
-    /// already holds more than its share rounded down is rounded up before others, so that
-    /// rounding alone moves nothing; among equals the largest remainder, then the smaller id.
+    /// Whole quotas: each the share rounded down or up, zone sums likewise, N'·Q in all. Who holds
+    /// exactly its share rounded up keeps that, so that rounding alone moves nothing; then the
+    /// largest remainder is rounded up first, and among equals the smaller id.
     pub(super) fn quotas(&self, loads: &[usize]) -> Vec<usize> {
         let mut nodes_of: Vec<Vec<usize>> = vec![Vec::new(); self.zones];
         for (node, &zone) in self.zone_of.iter().enumerate() {
@@ -175,9 +175,12 @@ fn round(shares: &[u128], den: u128, total: usize, held: &[usize]) -> Vec<usize>
     let mut order: Vec<usize> = (0..shares.len())
         .filter(|&i| !shares[i].is_multiple_of(den))
         .collect();
-    order.sort_by_key(|&i| (held[i] <= rounded[i], Reverse(shares[i] % den)));
+    order.sort_by_key(|&i| (held[i] != rounded[i] + 1, Reverse(shares[i] % den)));
     for &i in &order[..missing] {
         rounded[i] += 1;
     }
     rounded
 }
+
+#[cfg(test)]
+mod tests;
