@@ -1,0 +1,124 @@
+//! Plain reads and writes of a fixed set of keys.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Common, Evidence, Kind, Op, Outcome, Plan, read_op, write_op};
+use crate::{
+    history::{History, Millis},
+    rng::{Picker, Rng},
+};
+
+/// How often the write of one key is tried again while populating.
+const MAX_RETRIES: usize = 10_000;
+
+/// The histories of all keys, shared by all connections: any of them may write any key.
+pub(crate) struct Book(Vec<Mutex<History>>);
+
+impl Book {
+    pub(crate) fn new(keys: u32) -> Self {
+        Self((0..keys).map(|_| Mutex::default()).collect())
+    }
+
+    fn of(&self, key: u32) -> MutexGuard<'_, History> {
+        self.0[key as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keys with an acknowledged write; to be called when no operation is under way.
+    pub(crate) fn evidence(&self) -> Vec<Evidence> {
+        let all = (0..self.0.len() as u32).map(|key| (key, self.of(key)));
+        all.filter(|(_, history)| history.has_acked())
+            .map(|(key, history)| Evidence {
+                key: key.into(),
+                history: history.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Reads and writes keys drawn by a distribution.
+pub(crate) struct KeysPlan {
+    pub(crate) common: Common,
+    pub(crate) book: Arc<Book>,
+    pub(crate) picker: Arc<Picker>,
+    pub(crate) rng: Rng,
+    /// Share of reads, 0 to 1.
+    pub(crate) reads: f64,
+}
+
+impl Plan for KeysPlan {
+    fn next(&mut self, now: Millis) -> Option<Op> {
+        let key = self.picker.pick(&mut self.rng);
+        let read = self.reads >= 1.0 || self.reads > 0.0 && self.rng.unit() < self.reads;
+        let mut history = self.book.of(key);
+        Some(match read {
+            true => read_op(Kind::Get, key.into(), key, &history, now),
+            false => write_op(Kind::Set, key.into(), key, &mut history, now),
+        })
+    }
+
+    fn done(&mut self, op: &Op, outcome: Outcome<'_>, now: Millis) {
+        let mut history = self.book.of(op.slot);
+        match outcome {
+            Outcome::Value(value) => {
+                self.common.judge(&history, op, value, now);
+            }
+            _ if op.kind.is_write() => self.common.settle_write(&mut history, op, outcome, now),
+            _ => {}
+        }
+    }
+}
+
+/// Writes every key of its share once, in order.
+pub(crate) struct PopulatePlan {
+    common: Common,
+    book: Arc<Book>,
+    next: u32,
+    step: u32,
+    again: Vec<u32>,
+    retries: usize,
+}
+
+impl PopulatePlan {
+    /// The share `first, first + step, …` of the keys.
+    pub(crate) fn new(common: Common, book: Arc<Book>, first: u32, step: u32) -> Self {
+        Self {
+            common,
+            book,
+            next: first,
+            step,
+            again: Vec::new(),
+            retries: 0,
+        }
+    }
+}
+
+impl Plan for PopulatePlan {
+    fn next(&mut self, now: Millis) -> Option<Op> {
+        let key = match self.again.pop() {
+            Some(key) => key,
+            None if (self.next as usize) < self.book.0.len() => {
+                self.next += self.step;
+                self.next - self.step
+            }
+            None => return None,
+        };
+        Some(write_op(
+            Kind::Set,
+            key.into(),
+            key,
+            &mut self.book.of(key),
+            now,
+        ))
+    }
+
+    fn done(&mut self, op: &Op, outcome: Outcome<'_>, now: Millis) {
+        self.common
+            .settle_write(&mut self.book.of(op.slot), op, outcome, now);
+        if outcome != Outcome::Done(true) && self.retries < MAX_RETRIES {
+            self.retries += 1;
+            self.again.push(op.slot);
+        }
+    }
+}
