@@ -177,7 +177,7 @@ impl Report {
     /// The report for the terminal.
     pub(crate) fn to_text(&self) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header([
             "operation",
             "ok",
@@ -367,7 +367,7 @@ fn millis(latencies: &Latencies, percentile: f64) -> f64 {
 /// One table for all quorums of a sweep.
 pub(crate) fn sweep_table(reports: &[Report]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header([
         "R",
         "W",
