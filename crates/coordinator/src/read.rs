@@ -146,6 +146,12 @@ impl Read {
         })
     }
 
+    /// What this node held when the read began: what *every* request has to carry, also one sent
+    /// after other records were merged. [`same`](Self::same) means this digest and no other.
+    pub fn base(&self) -> Held {
+        self.base
+    }
+
     /// The next place to send the read to, now. Names R places at first, one more for each that
     /// fails, and one more for each hedge.
     pub fn next_to_ask(&mut self) -> Option<u8> {
@@ -172,7 +178,7 @@ impl Read {
         can
     }
 
-    /// A place holds the same as the base.
+    /// A place holds the same as the [`base`](Self::base).
     pub fn same(&mut self, place: u8) -> ReadStep {
         self.replied(place, self.base)
     }

@@ -6,8 +6,9 @@
 //! * [`due`](Hints::due), then [`next_batch`](Hints::next_batch) for each target it names: reads the
 //!   records from the store and sends them. An empty record set, and a target that cannot be
 //!   reached, are reported like any other outcome;
-//! * [`acked`](Hints::acked) for each key the target has *durably* merged, and
-//!   [`failed`](Hints::failed) when a batch, or the rest of it, came to nothing;
+//! * [`acked`](Hints::acked) for each key the target has *durably* merged,
+//!   [`failed_one`](Hints::failed_one) for each it has not, and [`failed`](Hints::failed) when a
+//!   batch, or the rest of it, came to nothing;
 //! * [`target_up`](Hints::target_up) and [`target_down`](Hints::target_down) as links come and go;
 //! * [`handle_timeout`](Hints::handle_timeout) at [`deadline`](Hints::deadline).
 //!
@@ -24,6 +25,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use henge_ring::{NodeId, Partition, Token};
+
+use crate::backoff::Delay;
 
 mod limits;
 pub use limits::HintLimits;
@@ -131,21 +134,26 @@ impl Hints {
         }
     }
 
-    /// What is still in flight to `target` came to nothing, wholly or in part: it waits again, and
-    /// nothing is due before a back-off. `random` is any 64 random bits, so that nodes do not
-    /// retry in step.
+    /// What is still in flight to `target` came to nothing: it waits again, and nothing is due
+    /// before a back-off, one per batch. Changes nothing when nothing is in flight. `random` is any
+    /// 64 random bits: nodes that drew the same would retry in step.
     pub fn failed(&mut self, target: NodeId, now_ms: u64, random: u64) {
-        let HintLimits {
-            first_backoff_ms,
-            max_backoff_ms,
-            ..
-        } = self.limits;
-        if let Some(queue) = self.queues.get_mut(&target) {
-            queue.give_back(now_ms, first_backoff_ms, max_backoff_ms, random);
-            if queue.is_empty() {
-                self.queues.remove(&target);
-            }
-        }
+        let delay = self.delay(now_ms, random);
+        self.give_back(target, |queue| queue.give_back(delay));
+    }
+
+    /// The same for one hint, refused or unanswered by itself: it waits again, and the rest of its
+    /// batch is still awaited. An outdated `generation` changes nothing.
+    pub fn failed_one(
+        &mut self,
+        target: NodeId,
+        key: &[u8],
+        generation: u64,
+        now_ms: u64,
+        random: u64,
+    ) {
+        let delay = self.delay(now_ms, random);
+        self.give_back(target, |queue| queue.give_back_one(key, generation, delay));
     }
 
     /// The target can be reached again: its hints are due at once.
@@ -273,6 +281,29 @@ impl Hints {
     /// How many hints took which way.
     pub fn counts(&self) -> HintCounts {
         self.counts
+    }
+
+    fn delay(&self, now_ms: u64, random: u64) -> Delay {
+        let HintLimits {
+            first_backoff_ms,
+            max_backoff_ms,
+            ..
+        } = self.limits;
+        Delay {
+            now_ms,
+            first_ms: first_backoff_ms,
+            most_ms: max_backoff_ms,
+            random,
+        }
+    }
+
+    fn give_back(&mut self, target: NodeId, give_back: impl FnOnce(&mut HintQueue)) {
+        if let Some(queue) = self.queues.get_mut(&target) {
+            give_back(queue);
+            if queue.is_empty() {
+                self.queues.remove(&target);
+            }
+        }
     }
 
     fn take_expired(&mut self, now_ms: u64) -> Vec<Dropped> {

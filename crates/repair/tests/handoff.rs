@@ -45,6 +45,7 @@ enum Answer {
     Now,
     Late,
     FirstOnly,
+    EachSecond,
     Never,
 }
 
@@ -54,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(Answer::Now),
         Just(Answer::Late),
         Just(Answer::FirstOnly),
+        Just(Answer::EachSecond),
         Just(Answer::Never)
     ];
     let step = prop_oneof![
@@ -171,6 +173,18 @@ impl World {
                 batch.iter().take(1).for_each(|hint| self.ack(target, hint));
                 let random = self.random();
                 self.hints.failed(TARGETS[target], self.now, random);
+            }
+            (true, Answer::EachSecond) => {
+                for (number, hint) in batch.iter().enumerate() {
+                    let random = self.random();
+                    let (id, now) = (TARGETS[target], self.now);
+                    match number % 2 {
+                        0 => self
+                            .hints
+                            .failed_one(id, &hint.key, hint.generation, now, random),
+                        _ => self.ack(target, hint),
+                    }
+                }
             }
             (_, Answer::Never) => {}
             (false, _) => {

@@ -133,6 +133,7 @@ proptest! {
 fn asks_the_best_r_and_merges_when_they_have_answered() {
     let mut read = read(2, 3, Some(1), false);
     assert_eq!(ask_all(&mut read), [0, 1]);
+    assert_eq!(read.base(), Some(1));
     assert_eq!(read.same(0), ReadStep::Wait);
     assert!(read.is_collecting());
     assert_eq!(read.same(1), ReadStep::Merge);

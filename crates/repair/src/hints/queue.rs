@@ -21,7 +21,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::ToSend;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Delay};
 
 #[derive(Debug)]
 struct Hint {
@@ -46,6 +46,8 @@ pub(super) struct HintQueue {
     /// What was sent and not answered: key and the generation it stood for then.
     in_flight: BTreeMap<Arc<[u8]>, u64>,
     sent_ms: u64,
+    /// Whether a hint of the last batch failed.
+    batch_failed: bool,
     backoff: Backoff,
 }
 
@@ -113,6 +115,7 @@ impl HintQueue {
             .map(|hint| (Arc::clone(&hint.key), hint.generation))
             .collect();
         self.sent_ms = now_ms;
+        self.batch_failed = false;
         batch
     }
 
@@ -121,7 +124,9 @@ impl HintQueue {
         if self.in_flight.get(key) == Some(&generation) {
             self.in_flight.remove(key);
         }
-        self.backoff = Backoff::default();
+        if !self.batch_failed {
+            self.backoff = Backoff::default();
+        }
         match self.generation(key) {
             Some(current) if current == generation => {
                 self.remove(generation);
@@ -133,9 +138,26 @@ impl HintQueue {
     }
 
     /// What is in flight waits again, until the back-off is over.
-    pub(super) fn give_back(&mut self, now_ms: u64, first_ms: u32, most_ms: u32, random: u64) {
-        self.in_flight.clear();
-        self.backoff.failed(now_ms, first_ms, most_ms, random);
+    pub(super) fn give_back(&mut self, delay: Delay) {
+        if !self.in_flight.is_empty() {
+            self.in_flight.clear();
+            self.back_off(delay);
+        }
+    }
+
+    /// One hint that is in flight at this generation waits again.
+    pub(super) fn give_back_one(&mut self, key: &[u8], generation: u64, delay: Delay) {
+        if self.in_flight.get(key) == Some(&generation) {
+            self.in_flight.remove(key);
+            self.back_off(delay);
+        }
+    }
+
+    /// Backs off once per batch, however many of its hints fail.
+    fn back_off(&mut self, delay: Delay) {
+        if !std::mem::replace(&mut self.batch_failed, true) {
+            self.backoff.failed(delay);
+        }
     }
 
     /// The target is back: whatever waits may leave at once.

@@ -114,9 +114,52 @@ fn failures_back_off_and_a_target_that_returns_ends_it() {
     }
     assert!(waits.is_sorted(), "{waits:?}");
     assert!(waits[0] >= 125 && waits[8] <= 30_000, "{waits:?}");
+    hints.next_batch(A, now, 1);
     hints.failed(A, now, 0);
+    assert_eq!(hints.due(now).count(), 0);
     hints.target_up(A);
     assert!(hints.due(now).eq([A]));
+}
+
+#[test]
+fn a_batch_backs_off_once_however_many_of_its_hints_fail() {
+    let mut hints = hints();
+    let all: Vec<_> = (0u8..100).map(|key| [key]).collect();
+    all.iter().for_each(|key| {
+        hints.add(A, key, 0);
+    });
+    let batch = hints.next_batch(A, 0, 100);
+    for hint in &batch[..60] {
+        hints.failed_one(A, &hint.key, hint.generation, 0, u64::MAX);
+    }
+    assert_eq!(hints.due(60_000).count(), 0, "forty are still awaited");
+    for hint in &batch[60..] {
+        hints.acked(A, &hint.key, hint.generation);
+    }
+    assert_eq!(hints.len(), 60);
+    let retry = hints.deadline().unwrap();
+    assert!(
+        (125..=250).contains(&retry),
+        "{retry} ms: the first back-off and no more"
+    );
+    hints.failed(A, 0, 0);
+    assert_eq!(hints.deadline(), Some(retry), "nothing is in flight");
+}
+
+#[test]
+fn an_outdated_failure_does_not_disturb_the_batch_in_flight() {
+    let mut hints = hints();
+    hints.add(A, b"k", 0);
+    let first = hints.next_batch(A, 0, 1);
+    hints.failed(A, 0, 0);
+    hints.add(A, b"k", 1);
+    hints.next_batch(A, 1_000, 1);
+    hints.failed_one(A, b"k", first[0].generation, 1_001, 0);
+    assert_eq!(
+        hints.due(100_000).count(),
+        0,
+        "the second is still in flight"
+    );
 }
 
 #[test]
