@@ -434,6 +434,7 @@ impl ThreadParts {
             clock: Arc::clone(&shared.clock),
             ring: shared.ring(),
             buckets: Arc::clone(&shared.buckets),
+            forgotten_siblings: Arc::clone(&shared.forgotten_siblings),
             counters: Arc::clone(&shared.counters[self.number]),
         };
         let shard = Shard::new(parts, Arc::clone(&shared), self.handle, membership.clone());

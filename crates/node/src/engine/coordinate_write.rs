@@ -1,9 +1,11 @@
 //! Writes: this node holds a replica, decides and stamps the write, and sends its delta on.
 
+use std::sync::atomic::Ordering;
+
 use henge_coordinator::{Consistency, Kept, OpId, Refusal, Write, WriteAnswer, WriteError};
 use henge_rpc::Message;
 use henge_store::{Decision, Key, StoreError, Stored};
-use henge_versioning::{ActorId, Merge, Stamp, merge, siblings};
+use henge_versioning::{ActorId, Merge, NEVER, RecordRef, Stamp, merge, siblings};
 
 use super::{
     Engine, Now, Placement, Slot,
@@ -243,9 +245,11 @@ impl Engine {
         let bucket = self.parts.buckets.of(key.bytes);
         let wants_before = request.operation.condition() != Condition::Always;
         let (clock, actor) = (&self.parts.clock, self.actor);
-        let node = self.parts.node;
-        let fresh = &mut self.fresh_actors;
-        let boot = self.parts.boot;
+        let sibling_actor = ActorId::derive_fresh(
+            self.parts.node.0,
+            self.parts.boot,
+            self.parts.forgotten_siblings.load(Ordering::Relaxed),
+        );
         let delta = &mut self.delta;
         let mut local = Local::Declined;
         self.parts.store.update(key, &mut |present, out| {
@@ -277,15 +281,16 @@ impl Engine {
                         local = Local::TooManySiblings(count);
                         return Decision::Keep;
                     }
-                    let actor = match record {
-                        Some(_) => actor,
-                        None => {
-                            *fresh += 1;
-                            ActorId::derive_fresh(node.0, boot, *fresh)
-                        }
-                    };
-                    let deadline = sibling_deadline(*expiry, bucket, now);
-                    siblings::put(record, context, actor, value, stamp, deadline, delta);
+                    let deadline = sibling_deadline(*expiry, bucket, record, now);
+                    siblings::put(
+                        record,
+                        context,
+                        sibling_actor,
+                        value,
+                        stamp,
+                        deadline,
+                        delta,
+                    );
                     Local::Applied
                 }
                 Operation::DeleteSiblings { context } => match record {
@@ -377,7 +382,7 @@ fn decide(
 /// read.
 fn next_after(
     clock: &henge_versioning::Clock,
-    record: Option<henge_versioning::RecordRef<'_>>,
+    record: Option<RecordRef<'_>>,
     now: Now,
 ) -> henge_versioning::HlcTime {
     let newest = record.map_or(henge_versioning::HlcTime::ZERO, |record| {
@@ -404,13 +409,21 @@ fn merge_delta(present: Option<&[u8]>, delta: &[u8], out: &mut Vec<u8>) -> Decis
     }
 }
 
-fn sibling_deadline(expiry: Expiry, bucket: &Bucket, now: Now) -> Option<u64> {
+/// `None` leaves the deadline alone, which takes a record that has one.
+fn sibling_deadline(
+    expiry: Expiry,
+    bucket: &Bucket,
+    record: Option<RecordRef<'_>>,
+    now: Now,
+) -> Option<u64> {
     match expiry {
         Expiry::At(at) => Some(at),
-        Expiry::Keep => None,
-        Expiry::Clear => bucket
-            .default_ttl_ms
-            .map(|ttl| now.wall_ms.saturating_add(ttl)),
+        Expiry::Keep if record.is_some() => None,
+        Expiry::Keep | Expiry::Clear => Some(
+            bucket
+                .default_ttl_ms
+                .map_or(NEVER, |ttl| now.wall_ms.saturating_add(ttl)),
+        ),
     }
 }
 

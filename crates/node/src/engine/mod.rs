@@ -13,7 +13,7 @@
 //! preference list, once per place; a stamp leaves this node only after the store holds what it
 //! stamps; what a failed write might have left behind is answered as *unknown*.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use henge_coordinator::{
     Asked, Consistency, Defaults, HedgeBudget, HedgePolicy, Mode, OperationLimits, Operations,
@@ -85,6 +85,10 @@ pub struct EngineParts {
     pub ring: Arc<Ring>,
     /// Bucket rules.
     pub buckets: Arc<Buckets>,
+    /// Grows whenever the store forgets sibling sets (their time was over). A node that has
+    /// forgotten what it wrote under a key must not number its values again under the same actor:
+    /// this number is part of the actor that writes siblings.
+    pub forgotten_siblings: Arc<AtomicU64>,
     /// Where to count.
     pub counters: Arc<Counters>,
 }
@@ -93,8 +97,6 @@ pub struct EngineParts {
 pub struct Engine {
     parts: EngineParts,
     actor: ActorId,
-    /// Numbers the actors for keys of which this node holds no state.
-    fresh_actors: u64,
     /// This node's own slot.
     me: Slot,
     /// Whether the store may be read as a replica: not while it is being filled.
@@ -133,7 +135,6 @@ impl Engine {
         peers.adopt(&parts.ring);
         Self {
             actor: ActorId::derive(parts.node.0, parts.boot),
-            fresh_actors: 0,
             me,
             filled: true,
             peers,

@@ -9,7 +9,7 @@
 //! A session keeps its life from login to logout: values and deadlines change within it, and dead
 //! wins over everything else in it. That is why a write to a session must know its life first.
 
-use henge_versioning::{NEVER, RecordRef, Stamp, delta};
+use henge_versioning::{Merge, NEVER, RecordRef, Stamp, delta, merge};
 
 use crate::{Condition, Expiry, Kind, Operation};
 
@@ -147,8 +147,12 @@ impl<'a> Facts<'a> {
             Some(record) if self.kind == Kind::Session => {
                 let moved = (expiry != Expiry::Keep).then_some(deadline);
                 delta::put(out, record.epoch(), self.stamp, moved, value);
+                self.complete(record, moved, out);
             }
-            _ => delta::begin(out, self.stamp, deadline, value),
+            _ => {
+                delta::begin(out, self.stamp, deadline, value);
+                self.outlive(deadline, out);
+            }
         }
         Effect::Apply
     }
@@ -170,6 +174,7 @@ impl<'a> Facts<'a> {
             Some(record) => {
                 let moved = (expiry != Expiry::Keep).then_some(deadline);
                 delta::put_fields(out, record.epoch(), self.stamp, moved, fields);
+                self.complete(record, moved, out);
             }
             None => {
                 let present: Vec<(&[u8], &[u8])> = fields
@@ -177,6 +182,7 @@ impl<'a> Facts<'a> {
                     .filter_map(|&(name, value)| Some((name, value?)))
                     .collect();
                 delta::begin_fields(out, self.stamp, deadline, &present);
+                self.outlive(deadline, out);
             }
         }
         Effect::Apply
@@ -211,15 +217,46 @@ impl<'a> Facts<'a> {
         Effect::Apply
     }
 
-    /// Ends the record's life. A session dies within its life, so that nothing of that life can
-    /// come back; a register's tombstone is a later life, so that it wins by its stamp.
-    fn bury(&self, out: &mut Vec<u8>) -> Effect {
+    /// A delta that leaves the deadline alone takes it along: a replica that has only the delta
+    /// would otherwise not know when to forget it.
+    fn complete(&self, record: RecordRef<'_>, moved: Option<u64>, out: &mut Vec<u8>) {
+        if moved.is_none() {
+            let mut life = Vec::new();
+            delta::life(&mut life, record);
+            join(out, &life);
+        }
+    }
+
+    /// A life that begins over one whose copies could be live for longer must be remembered for as
+    /// long, or they would show again once it is forgotten.
+    fn outlive(&self, deadline: u64, out: &mut Vec<u8>) {
         let known = self.present.map_or(0, |record| record.horizon());
         let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
+        if known > deadline {
+            let mut retained = Vec::new();
+            delta::retain(&mut retained, self.stamp, known.min(grace).max(deadline));
+            join(out, &retained);
+        }
+    }
+
+    /// Ends the record's life. A session dies within its life, so that nothing of that life can
+    /// come back; a register's tombstone is a later life, so that it wins by its stamp.
+    ///
+    /// The horizon covers every deadline that somebody may be setting at this moment elsewhere: the
+    /// lifetime that was given last, from now on.
+    fn bury(&self, out: &mut Vec<u8>) -> Effect {
+        let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
+        let (known, lifetime) = self.present.map_or((0, 0), |record| {
+            let deadline = record.deadline();
+            (
+                record.horizon(),
+                deadline.at.saturating_sub(deadline.stamp.time.millis()),
+            )
+        });
         let horizon = if known == NEVER {
             grace
         } else {
-            known.max(self.now_ms)
+            known.max(self.now_ms.saturating_add(lifetime))
         };
         let epoch = match self.live() {
             Some(record) if self.kind == Kind::Session => record.epoch(),
@@ -227,5 +264,14 @@ impl<'a> Facts<'a> {
         };
         delta::bury(out, epoch, horizon);
         Effect::Apply
+    }
+}
+
+/// Replaces `delta` by its join with another of the same life.
+fn join(delta: &mut Vec<u8>, other: &[u8]) {
+    let mut joined = Vec::new();
+    // Both were made a moment ago, so both are records.
+    if let Ok(Merge::Joined) = merge(delta, other, &mut joined) {
+        *delta = joined;
     }
 }
