@@ -8,7 +8,10 @@
 //! durations, because tarpc adds them to the clock unchecked and panics on what does not fit
 //! (anything from about 2.2 years).
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -125,7 +128,10 @@ pub(crate) fn decode(
         }
         Some(2) => {
             let response = parse::<WireResponse<'_>>(body)?;
-            let message = response.message.map(|reply| reply.into_tarpc(frame));
+            let message = match response.message {
+                Ok(reply) => Ok(reply.into_tarpc(frame)),
+                Err(error) => Err(error.into_tarpc()),
+            };
             Ok(Inbound::Response(Response {
                 request_id: response.request_id,
                 message,
@@ -181,7 +187,15 @@ enum WireCall<'a> {
 struct WireResponse<'a> {
     request_id: u64,
     #[serde(borrow)]
-    message: Result<WireReply<'a>, ServerError>,
+    message: Result<WireReply<'a>, WireServerError<'a>>,
+}
+
+/// Mirrors [`ServerError`]. tarpc writes the kind's number as an i32 and would read it as a u32,
+/// which are different bytes in postcard (zigzag).
+#[derive(Deserialize)]
+struct WireServerError<'a> {
+    kind: i32,
+    detail: &'a str,
 }
 
 /// Mirrors [`PeerResponse`].
@@ -247,6 +261,18 @@ impl WireCall<'_> {
     }
 }
 
+impl WireServerError<'_> {
+    /// The kinds that our own server gives, by tarpc's numbers.
+    fn into_tarpc(self) -> ServerError {
+        let kind = match self.kind {
+            10 => io::ErrorKind::WouldBlock,
+            12 => io::ErrorKind::InvalidData,
+            _ => io::ErrorKind::Other,
+        };
+        ServerError::new(kind, self.detail.to_owned())
+    }
+}
+
 impl WireReply<'_> {
     fn into_tarpc(self, frame: &Bytes) -> PeerResponse {
         match self {
@@ -258,3 +284,6 @@ impl WireReply<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
