@@ -91,6 +91,13 @@ impl Engine {
             Answer::Same => reading.read.same(place),
             Answer::Absent => reading.read.replied(place, None),
             Answer::No => reading.read.failed(place),
+            // The answer is being repaired or is given already: what comes now would change it.
+            Answer::Record(bytes) if !reading.read.is_collecting() => {
+                match RecordRef::parse(bytes) {
+                    Ok(record) => reading.read.replied(place, Some(record.digest())),
+                    Err(_) => reading.read.failed(place),
+                }
+            }
             Answer::Record(bytes) => match reading.take_in(bytes, &mut self.delta) {
                 Some((digest, newest)) => {
                     // A stamp beyond the bound is not taken over; the value still is what it is.
@@ -171,7 +178,7 @@ impl Engine {
             };
             let message = Message::Read {
                 op: id.0,
-                digest: reading.held.unwrap_or(0),
+                digest: reading.read.base().unwrap_or(0),
                 key: &reading.key,
             };
             self.peers.send(info.node, &message);

@@ -131,7 +131,47 @@ impl Engine {
 
     /// A peer's link went down: another node stands in, if the request allows one.
     pub(super) fn write_lost(&mut self, now: Now, id: OpId, lost: Slot) {
-        self.write_event(now, id, lost, |write, place| write.lost(place));
+        if !self.stand_in(id, lost) {
+            self.write_event(now, id, lost, |write, place| write.lost(place));
+        }
+    }
+
+    /// Gives the place of a lost node to the first live fallback that fills none yet.
+    fn stand_in(&mut self, id: OpId, lost: Slot) -> bool {
+        let Some(InFlight::Write(writing)) = self.operations.get_mut(id) else {
+            return false;
+        };
+        let Some(place) = writing.write.place_of(lost) else {
+            return false;
+        };
+        let key = Key::new(&writing.key);
+        let partition = self.parts.ring.partition_of(key.token);
+        let peers = &mut self.peers;
+        let fallbacks = self.parts.ring.fallbacks(partition);
+        let mut live = fallbacks
+            .map(|index| peers.member(index))
+            .filter(|slot| peers.is_up(*slot));
+        let Some(node) = live.find(|node| writing.write.reroute(place, *node)) else {
+            return false;
+        };
+        let primary = writing.write.place(place).map_or(lost, |info| info.owner());
+        let hint_for = Some(peers.id(primary));
+        // The delta is gone; the whole record holds it.
+        self.parts.store.read(key, &mut |stored| {
+            let Some(record) = stored.map(|stored| stored.record.as_bytes()) else {
+                return;
+            };
+            peers.send(
+                node,
+                &Message::Write {
+                    op: id.0,
+                    hint_for,
+                    key: key.bytes,
+                    record,
+                },
+            );
+        });
+        true
     }
 
     /// The wheel rang: the request's time is up, and its late acknowledgements' time too.

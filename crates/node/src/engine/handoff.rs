@@ -35,7 +35,7 @@ impl Engine {
         if self.hints.is_empty() {
             return;
         }
-        let dropped = self.hints.handle_timeout(now.mono_ms, now.wall_ms);
+        let dropped = self.hints.handle_timeout(now.mono_ms, self.jitter(now));
         self.parts.counters.hints_dropped.add(dropped.len() as u64);
         let due: Vec<_> = self.hints.due(now.mono_ms).collect();
         for target in due {
@@ -73,9 +73,16 @@ impl Engine {
     /// Refused, or not answered in time: it goes back to its queue.
     pub(super) fn hint_due(&mut self, now: Now, id: OpId) {
         if let Some(InFlight::Hint(hint)) = self.operations.remove(id) {
+            let target = self.peers.id(hint.target);
+            let random = self.jitter(now);
             self.hints
-                .failed(self.peers.id(hint.target), now.mono_ms, now.wall_ms);
+                .failed_one(target, &hint.key, hint.generation, now.mono_ms, random);
         }
+    }
+
+    /// Spreads the retries of different nodes: drawn from who this node is and when it is.
+    fn jitter(&self, now: Now) -> u64 {
+        self.actor.0.wrapping_mul(now.wall_ms | 1)
     }
 
     fn hand_off(&mut self, now: Now, slot: Slot, key: &[u8], generation: u64) {
