@@ -164,6 +164,25 @@ impl Client {
         Quorum::from_value(&reply).map(Some)
     }
 
+    /// What the member (or seed) at this address says of itself: the text of INFO.
+    pub async fn info(&self, address: &str) -> Result<String, Error> {
+        let topology = self.topology();
+        let unknown = || Error::Unreachable {
+            attempts: 0,
+            last: format!("no member at {address}"),
+        };
+        let link = topology
+            .links
+            .iter()
+            .find(|link| link.address == address)
+            .ok_or_else(unknown)?;
+        let limit = self.shared.options.request_timeout;
+        let asked = link.call(Args::of("INFO").finish());
+        let reply = judge(timeout(limit, asked).await, limit, 1)?;
+        let not_text = || Error::Protocol(format!("to INFO: {reply:?}"));
+        reply.text().ok_or_else(not_text)
+    }
+
     /// The ring as last fetched; `None` for plain Redis.
     pub fn ring(&self) -> Option<RingView> {
         self.topology().ring.clone()

@@ -108,6 +108,11 @@ impl RingView {
         &self.partitions[Token::of(key).partition(self.bits).index()]
     }
 
+    /// The primaries of every partition, in the partitions' order.
+    pub fn partitions(&self) -> impl Iterator<Item = &[usize]> {
+        self.partitions.iter().map(Vec::as_slice)
+    }
+
     /// The addresses of all members' Redis doors, each once.
     pub fn addresses(&self) -> BTreeSet<&str> {
         self.members

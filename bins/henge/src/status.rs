@@ -1,0 +1,117 @@
+//! `henge status`: every node, asked itself.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use comfy_table::Table;
+use henge_client::{Client, Options};
+use serde_json::json;
+
+use crate::client::Target;
+
+/// Shows every node of the ring: whether it answers, its keys, its memory, its version. Exit status
+/// 1: some node does not answer.
+#[derive(Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What one node says of itself.
+struct Said {
+    id: String,
+    address: String,
+    info: Result<Vec<(String, String)>, String>,
+}
+
+/// What is shown, by its name in INFO.
+const SHOWN: [(&str, &str); 5] = [
+    ("keys", "keys_held"),
+    ("memory", "used_memory_human"),
+    ("clients", "connected_clients"),
+    ("hints", "hints_waiting"),
+    ("version", "henge_version"),
+];
+
+impl Status {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let client = self.target.connect().await?;
+        let ring = client
+            .ring()
+            .context("that is no Henge node: it knows no ring")?;
+        let mut said = Vec::new();
+        for member in &ring.members {
+            said.push(Said {
+                id: member.id.chars().take(8).collect(),
+                address: member.resp.clone(),
+                info: self.ask(&member.resp).await,
+            });
+        }
+        if self.target.json {
+            let nodes: Vec<_> = said.iter().map(Said::json).collect();
+            println!("{}", json!({ "tag": ring.tag, "nodes": nodes }));
+        } else {
+            print_table(&said);
+        }
+        Ok(ExitCode::from(u8::from(
+            said.iter().any(|node| node.info.is_err()),
+        )))
+    }
+
+    async fn ask(&self, address: &str) -> Result<Vec<(String, String)>, String> {
+        let mut options = Options::default().attempts(1);
+        if let Some(password) = &self.target.password {
+            options = options.password(password);
+        }
+        let client = Client::connect([address], options)
+            .await
+            .map_err(|e| e.to_string())?;
+        let info = client
+            .info(address)
+            .await
+            .map_err(|error| error.to_string())?;
+        let lines = info.lines().filter_map(|line| line.split_once(':'));
+        Ok(lines
+            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+            .collect())
+    }
+}
+
+impl Said {
+    fn get(&self, name: &str) -> Option<&str> {
+        let info = self.info.as_ref().ok()?;
+        info.iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let shown = SHOWN
+            .iter()
+            .map(|(title, name)| ((*title).to_owned(), self.get(name).into()));
+        json!({ "id": self.id, "address": self.address, "up": self.info.is_ok(),
+            "error": self.info.as_ref().err(), "info": shown.collect::<serde_json::Map<_, _>>() })
+    }
+}
+
+fn print_table(said: &[Said]) {
+    let mut table = Table::new();
+    let titles = SHOWN.iter().map(|(title, _)| *title);
+    table.set_header(["node", "address", "state"].into_iter().chain(titles));
+    for node in said {
+        let state = if node.info.is_ok() { "up" } else { "DOWN" };
+        let cells = SHOWN.iter().map(|(_, name)| node.get(name).unwrap_or("-"));
+        table.add_row(
+            [node.id.as_str(), &node.address, state]
+                .into_iter()
+                .chain(cells),
+        );
+    }
+    println!("{table}");
+    for node in said {
+        if let Err(error) = &node.info {
+            println!("{}: {error}", node.address);
+        }
+    }
+}
