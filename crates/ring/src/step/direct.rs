@@ -1,10 +1,31 @@
 //! Direct hand-overs: one replica moves, from a node above its quota (or a hole) to one below.
 
-use std::collections::BinaryHeap;
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::{NodeIndex, Partition};
 
 use super::board::Board;
+
+/// Fills holes with nodes that have room.
+pub(super) fn fill(board: &mut Board<'_>) {
+    let hole = NodeIndex::HOLE;
+    hand_over(board, |board, partition, to| {
+        let fits = board.has_hole(partition) && board.allows(partition, hole, to);
+        fits.then_some(hole)
+    });
+}
+
+/// Moves replicas from nodes above their quota to nodes that have room. Of several such holders of
+/// a partition the one furthest above its quota gives: that keeps the most choices open.
+pub(super) fn shed(board: &mut Board<'_>) {
+    hand_over(board, |board, partition, to| {
+        let over = |&node: &NodeIndex| node != NodeIndex::HOLE && board.excess(node) > 0;
+        let givers = board.row(partition).iter().copied().filter(over);
+        givers
+            .filter(|&from| board.allows(partition, from, to))
+            .max_by_key(|&from| (board.excess(from), Reverse(board.score(partition, from))))
+    });
+}
 
 /// A possible hand-over. The greatest is made first: the highest score, the rest only so that the
 /// order is total.
@@ -13,81 +34,42 @@ struct Offer {
     score: u64,
     partition: Partition,
     to: NodeIndex,
-    from: NodeIndex,
 }
 
-/// Fills holes with nodes that have room.
-pub(super) fn fill(board: &mut Board<'_>) {
-    let holes: Vec<_> = board
-        .partitions()
-        .filter(|&partition| board.has_hole(partition))
-        .map(|partition| (partition, NodeIndex::HOLE))
-        .collect();
-    hand_over(board, &holes);
-}
-
-/// Moves replicas from nodes above their quota to nodes that have room.
-pub(super) fn shed(board: &mut Board<'_>) {
-    let over = board.nodes().filter(|&node| board.excess(node) > 0);
-    let places: Vec<_> = over
-        .flat_map(|node| {
-            board
-                .held(node)
-                .iter()
-                .map(move |&partition| (partition, node))
-        })
-        .collect();
-    hand_over(board, &places);
-}
-
-/// Makes hand-overs of the given places, best first, until none is possible.
+/// Makes hand-overs to nodes with room, best first, until none is possible. `giver` says which
+/// place of a partition a node may have, if any.
 ///
-/// Each place keeps only its best offer in the heap; when that has gone stale (the taker is full,
-/// or in the row by now) the next best takes its turn. Scores only decrease that way, so the order
-/// is that of a heap of all offers, at a fraction of the memory.
-fn hand_over(board: &mut Board<'_>, places: &[(Partition, NodeIndex)]) {
+/// Each partition keeps only its best offer in the heap; when that has gone stale (the taker is
+/// full, or in the row by now) the next best takes its turn.
+fn hand_over(
+    board: &mut Board<'_>,
+    giver: impl Fn(&Board<'_>, Partition, NodeIndex) -> Option<NodeIndex>,
+) {
     let mut takers: Vec<NodeIndex> = board.nodes().filter(|&node| board.has_room(node)).collect();
-    let best = |board: &Board<'_>, takers: &[NodeIndex], partition, from| {
-        let allowed = takers
+    let best = |board: &Board<'_>, takers: &[NodeIndex], partition| {
+        let fit = takers
             .iter()
-            .filter(|&&to| board.allows(partition, from, to));
-        allowed
-            .map(|&to| Offer {
-                score: board.score(partition, to),
-                partition,
-                to,
-                from,
-            })
-            .max()
+            .filter(|&&to| giver(board, partition, to).is_some());
+        fit.map(|&to| Offer {
+            score: board.score(partition, to),
+            partition,
+            to,
+        })
+        .max()
     };
-    let mut offers: BinaryHeap<Offer> = places
-        .iter()
-        .filter_map(|&(partition, from)| best(board, &takers, partition, from))
+    let mut offers: BinaryHeap<Offer> = board
+        .partitions()
+        .filter_map(|partition| best(board, &takers, partition))
         .collect();
-    while let Some(Offer {
-        partition,
-        to,
-        from,
-        ..
-    }) = offers.pop()
-    {
-        if !wants_to_leave(board, partition, from) {
-            continue;
-        }
-        if board.has_room(to) && board.allows(partition, from, to) {
+    while let Some(Offer { partition, to, .. }) = offers.pop() {
+        if board.has_room(to)
+            && let Some(from) = giver(board, partition, to)
+        {
             board.replace(partition, from, to);
             if !board.has_room(to) {
                 takers.retain(|&taker| taker != to);
             }
         }
-        if wants_to_leave(board, partition, from) {
-            offers.extend(best(board, &takers, partition, from));
-        }
+        offers.extend(best(board, &takers, partition));
     }
-}
-
-/// Whether the row still has a hole, or still has a place of a node above its quota.
-fn wants_to_leave(board: &Board<'_>, partition: Partition, from: NodeIndex) -> bool {
-    let there = board.row(partition).contains(&from);
-    there && (from == NodeIndex::HOLE || board.excess(from) > 0)
 }

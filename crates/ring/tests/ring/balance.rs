@@ -90,7 +90,7 @@ fn five_nodes() {
         nodes: 5,
         bits: 10,
         max_over_share: 1.02,
-        moves_over_minimum: 1.08,
+        moves_over_minimum: 1.03,
     };
     promise.check(1);
 }
