@@ -49,6 +49,8 @@ impl Server {
         });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                // Replies go out one by one: without this each would wait for the last one's ACK.
+                stream.set_nodelay(true).unwrap();
                 let server = server.clone();
                 thread::spawn(move || server.serve(stream));
             }

@@ -12,15 +12,21 @@ use crate::{
 const MAX_RETRIES: usize = 10_000;
 
 /// The histories of all keys, shared by all connections: any of them may write any key.
-pub(crate) struct Book(Vec<Mutex<History>>);
+pub(crate) struct Book(Vec<Page>);
+
+/// One key's history on a cache line of its own: with many keys the misses are the cost of a look.
+#[derive(Default)]
+#[repr(align(64))]
+struct Page(Mutex<History>);
 
 impl Book {
     pub(crate) fn new(keys: u32) -> Self {
-        Self((0..keys).map(|_| Mutex::default()).collect())
+        Self((0..keys).map(|_| Page::default()).collect())
     }
 
     fn of(&self, key: u32) -> MutexGuard<'_, History> {
         self.0[key as usize]
+            .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
