@@ -1,0 +1,149 @@
+//! Real nodes in one process: data threads, tarpc over loopback, founding, failure, coming back.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
+
+use henge_node::{
+    Condition, Config, Expiry, Failure, Handle, Node, Operation, Options, Request, Settings,
+};
+use henge_versioning::RecordRef;
+
+/// Addresses that were free a moment ago. Another program may take one before the node binds it;
+/// the test then fails with "address in use", which says what happened.
+fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    let bound: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    bound
+        .iter()
+        .map(|listener| listener.local_addr().expect("an address"))
+        .collect()
+}
+
+fn config(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Config {
+    let peers: Vec<_> = all.iter().map(|address| format!("\"{address}\"")).collect();
+    let text = format!(
+        "listen_peer = \"{at}\"\npeers = [{}]\ndata_threads = {threads}\ntimeout = \"2s\"\n",
+        peers.join(", ")
+    );
+    Config::check(&Settings::parse("test", &text).expect("parses")).expect("right")
+}
+
+fn start(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Node {
+    Node::builder(config(at, all, threads))
+        .start()
+        .expect("starts")
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+fn request<'a>(key: &'a str, operation: Operation<'a>, options: Options) -> Request<'a> {
+    Request {
+        key: key.as_bytes(),
+        operation,
+        options,
+    }
+}
+
+fn put(handle: &Handle, key: &str, value: &str, options: Options) -> Result<bool, Failure> {
+    let value = value.as_bytes();
+    let operation = Operation::Put {
+        value,
+        expiry: Expiry::Clear,
+        condition: Condition::Always,
+    };
+    let outcome = block_on(handle.call(&request(key, operation, options)));
+    outcome.result.map(|done| done.applied)
+}
+
+fn get(handle: &Handle, key: &str, options: Options) -> Result<Option<Vec<u8>>, Failure> {
+    let outcome = block_on(handle.call(&request(key, Operation::Get, options)));
+    let record = outcome.result?.record;
+    Ok(record.map(|r| {
+        RecordRef::parse(&r)
+            .expect("a record")
+            .value()
+            .expect("a value")
+            .to_vec()
+    }))
+}
+
+fn w(w: u64) -> Options {
+    Options {
+        w: Some(w),
+        r: Some(w),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn three_nodes_found_a_cluster_and_survive_the_loss_of_one() {
+    let all = free_addresses(3);
+    let mut nodes: Vec<_> = all.iter().map(|at| start(*at, &all, 2)).collect();
+    wait_until("all ready", || {
+        nodes.iter().all(|node| node.handle().is_ready())
+    });
+    for number in 0..100 {
+        let (key, writer) = (format!("sess:{number}"), number % 3);
+        assert_eq!(put(nodes[writer].handle(), &key, "v", w(3)), Ok(true));
+        let reader = nodes[(number + 1) % 3].handle();
+        assert_eq!(get(reader, &key, w(1)), Ok(Some(b"v".to_vec())));
+    }
+    let page = block_on(nodes[0].handle().scan(0, 1_000)).expect("scanned");
+    assert_eq!((page.keys.len(), page.next), (100, 0));
+
+    drop(nodes.pop());
+    let handle = nodes[0].handle();
+    wait_until("the loss is noticed", || {
+        matches!(
+            put(handle, "k", "v", w(3)),
+            Err(Failure::Failed {
+                needed: 3,
+                got: 2,
+                ..
+            })
+        )
+    });
+    assert_eq!(put(handle, "k", "v", w(2)), Ok(true));
+    assert_eq!(get(nodes[1].handle(), "k", w(2)), Ok(Some(b"v".to_vec())));
+
+    // The same address, a new identity, an empty memory: it takes the lost node's places and
+    // fetches what it owns before it serves.
+    nodes.push(start(all[2], &all, 1));
+    wait_until("the newcomer serves", || nodes[2].handle().is_ready());
+    assert_eq!(nodes[2].handle().ring().members().len(), 3);
+    assert_eq!(nodes[2].handle().usage().records, 101);
+    wait_until("all three replicas answer", || {
+        put(nodes[1].handle(), "k", "w", w(3)) == Ok(true)
+    });
+    nodes.into_iter().for_each(Node::stop);
+}
+
+#[test]
+fn a_node_alone_serves_at_once() {
+    let all = free_addresses(1);
+    let node = start(all[0], &all, 1);
+    wait_until("ready", || node.handle().is_ready());
+    assert_eq!(put(node.handle(), "k", "v", Options::default()), Ok(true));
+    assert_eq!(
+        get(node.handle(), "k", Options::default()),
+        Ok(Some(b"v".to_vec()))
+    );
+    assert!(node.handle().metrics().contains("henge_writes_total 1"));
+    node.stop();
+}
