@@ -151,7 +151,7 @@ for pipeline in 1 16; do
             awk -v op="$workload" -v p="$pipeline" -v s="$system" -v c="$cost" -v r="$(median "$file" 2)" \
                 -v base="$base" -v trio="$trio" 'BEGIN {
                     printf "%-5s %-3s %-8s %11s %10s %10.2f %12.2f\n", op, p, s, c, r,
-                        base > 0 ? c / base : 0, trio > 0 ? c / trio : 0 }'
+                        (base > 0) ? c / base : 0, (trio > 0) ? c / trio : 0 }'
         done
     done
 done
