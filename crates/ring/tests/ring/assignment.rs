@@ -113,6 +113,13 @@ proptest! {
     }
 
     #[test]
+    fn the_fence_compares_what_is_active(own in any_config(), request in any_config()) {
+        let counted: Vec<_> = request.active().collect();
+        let covered = own.active().all(|active| counted.contains(&active));
+        prop_assert_eq!(own.admits(&request), covered);
+    }
+
+    #[test]
     fn equal_digests_mean_equal_configs(a in any_config(), b in any_config()) {
         prop_assert_eq!(a.digest() == b.digest(), a == b);
         let bytes = postcard::to_stdvec(&a).expect("encodes");

@@ -99,6 +99,17 @@ proptest! {
         prop_assert_eq!(Ring::fold(&some).advance(&all), Ring::fold(&all));
     }
 
+    /// Also from the middle of a change, which is one step and must be folded anew.
+    #[test]
+    fn from_every_prefix_one_advances_to_the_ring_of_all(
+        events in any_events(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let all: Log = events.into_iter().collect();
+        let prefix: Log = all.events().take(cut.index(all.len())).cloned().collect();
+        prop_assert_eq!(Ring::fold(&prefix).advance(&all), Ring::fold(&all));
+    }
+
     #[test]
     fn split_moves_nothing(history in any_history(5)) {
         let mut cluster = cluster_of(&history);
