@@ -9,3 +9,5 @@ pub mod history;
 pub mod transcript;
 
 pub mod checker;
+
+pub mod sim;

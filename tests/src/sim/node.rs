@@ -1,0 +1,288 @@
+//! One simulated node: the real engine over a watched store, with the clocks it is given.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use henge_coordinator::{Defaults, HedgePolicy, Mode};
+use henge_node::{Buckets, Counters, Engine, EngineParts, Now, Outcome, Ticket};
+use henge_ring::{Endpoints, Event, Log, NodeId, Op, Partition, Ring, Weight, Zone};
+use henge_store::{Limits, MemoryStore, Store};
+use henge_versioning::Clock;
+
+use super::{
+    ask::{Ask, START_MS},
+    watched::{Observed, WatchedStore},
+};
+use crate::history::Micros;
+
+/// Partitions of a simulated ring: 2^4 are enough for a dozen keys.
+pub(super) const PARTITION_BITS: u8 = 4;
+
+/// Wall clocks of nodes and of peers' stamps may be this far apart.
+pub(super) const CLOCK_BOUND_MS: u64 = 500;
+
+/// Records are kept for this long beyond their horizon: four times the clock bound and the longest
+/// request.
+pub(super) const SWEEP_MARGIN_MS: u64 = 4 * CLOCK_BOUND_MS + 1000;
+
+/// Something that a node has to deal with.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Another node's messages.
+    Batch {
+        /// Who sent them.
+        from: usize,
+        /// On which connection.
+        generation: u32,
+        /// The messages.
+        bytes: Vec<u8>,
+    },
+    /// Another node's answers.
+    Replies {
+        /// Who sent them.
+        from: usize,
+        /// On which connection.
+        generation: u32,
+        /// The answers.
+        bytes: Vec<u8>,
+    },
+    /// A link came up.
+    Up(usize),
+    /// A link went down.
+    Down(usize),
+    /// A client's request.
+    Ask(Box<Ask>, u64),
+    /// Time to look at deadlines.
+    Tick,
+}
+
+/// What a node gave in return.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// Batches for other nodes.
+    pub batches: Vec<(NodeId, Vec<u8>)>,
+    /// Answers to the batch that came in.
+    pub replies: Vec<u8>,
+    /// Requests that ended.
+    pub completions: Vec<(Ticket, Outcome)>,
+}
+
+/// A node, running or not.
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// How many times it has started.
+    pub boot: u64,
+    /// Its store, which outlives its process.
+    pub store: Arc<WatchedStore>,
+    /// What its engines have counted, all boots together.
+    pub counters: Arc<Counters>,
+    /// Its process; `None` while it is dead.
+    engine: Option<Engine>,
+    /// What came in while it stood still; `None` while it runs.
+    pub waiting: Option<VecDeque<Input>>,
+    skew_ms: i64,
+    ring: Arc<Ring>,
+    swept: u16,
+    /// Grows whenever a sweep has taken something.
+    forgotten: Arc<AtomicU64>,
+}
+
+impl Node {
+    /// A node that has not started yet.
+    pub(super) fn new(
+        id: NodeId,
+        ring: Arc<Ring>,
+        skew_ms: i64,
+        observed: &Arc<Mutex<Observed>>,
+    ) -> Self {
+        Self {
+            id,
+            boot: 0,
+            store: empty_store(observed),
+            counters: Arc::default(),
+            engine: None,
+            waiting: None,
+            skew_ms,
+            ring,
+            swept: 0,
+            forgotten: Arc::default(),
+        }
+    }
+
+    /// A process starts on the store: a new boot number, a new clock that is ahead of every stamp
+    /// the store has seen, and no memory of anything else.
+    pub(super) fn start(&mut self, at: Micros, defaults: Defaults) {
+        self.boot += 1;
+        self.waiting = None;
+        let now = self.now(at);
+        let clock = Clock::new(CLOCK_BOUND_MS);
+        // A stamp further ahead than the bound was refused when it came: this cannot fail.
+        let _ = clock.observe(self.store.newest().time, now.wall_ms);
+        let parts = EngineParts {
+            node: self.id,
+            boot: self.boot,
+            defaults,
+            hedge: HedgePolicy::default(),
+            max_value: 1 << 20,
+            max_key: 1024,
+            store: self.store.clone(),
+            clock: Arc::new(clock),
+            ring: self.ring.clone(),
+            buckets: Arc::new(Buckets::builtin()),
+            counters: self.counters.clone(),
+            forgotten_siblings: self.forgotten.clone(),
+        };
+        self.engine = Some(Engine::new(parts, now));
+    }
+
+    /// Its store is lost.
+    pub(super) fn forget(&mut self, observed: &Arc<Mutex<Observed>>) {
+        self.store = empty_store(observed);
+    }
+
+    /// The process dies: everything but the store is gone.
+    pub(super) fn crash(&mut self) {
+        self.engine = None;
+        self.waiting = None;
+    }
+
+    /// Whether a process is there, standing still or not.
+    pub(super) fn is_alive(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Whether it does anything.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_alive() && self.waiting.is_none()
+    }
+
+    /// Hints waiting for delivery.
+    pub(super) fn hints(&self) -> u64 {
+        self.engine
+            .as_ref()
+            .map_or(0, |engine| engine.hints_waiting() as u64)
+    }
+
+    /// Its clocks.
+    pub(super) fn now(&self, at: Micros) -> Now {
+        let wall = (START_MS + at / 1000).saturating_add_signed(self.skew_ms);
+        Now {
+            mono_ms: at / 1000,
+            wall_ms: wall,
+        }
+    }
+
+    /// Deals with one input. `peer` names nodes.
+    pub(super) fn handle(
+        &mut self,
+        at: Micros,
+        input: &Input,
+        peer: impl Fn(usize) -> NodeId,
+        output: &mut Output,
+    ) {
+        let now = self.now(at);
+        if matches!(input, Input::Tick) {
+            self.sweep(now);
+        }
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        match input {
+            Input::Batch { from, bytes, .. } => {
+                engine.receive_batch(now, peer(*from), bytes, &mut output.replies);
+            }
+            Input::Replies { from, bytes, .. } => engine.receive_replies(now, peer(*from), bytes),
+            Input::Up(other) => engine.peer_up(now, peer(*other)),
+            Input::Down(other) => engine.peer_down(now, peer(*other)),
+            Input::Ask(ask, token) => {
+                let ticket = Ticket {
+                    sink: 0,
+                    token: *token,
+                };
+                ask.with_request(|request| engine.submit(now, request, ticket));
+            }
+            Input::Tick => engine.tick(now),
+        }
+        if engine.has_output() {
+            let batches = &mut output.batches;
+            engine.take_batches(&mut |to, bytes| batches.push((to, std::mem::take(bytes))));
+            engine.take_completions(&mut output.completions);
+        }
+    }
+
+    /// One partition more is rid of what nobody can see any longer.
+    fn sweep(&mut self, now: Now) {
+        let before = now.wall_ms.saturating_sub(SWEEP_MARGIN_MS);
+        if self.store.sweep(Partition(self.swept), before).records > 0 {
+            self.forgotten.fetch_add(1, Ordering::Relaxed);
+        }
+        self.swept = (self.swept + 1) % (1 << PARTITION_BITS);
+    }
+}
+
+fn empty_store(observed: &Arc<Mutex<Observed>>) -> Arc<WatchedStore> {
+    let limits = Limits {
+        partition_bits: PARTITION_BITS,
+        bytes: u64::MAX,
+        op_log_bytes: 64 << 10,
+    };
+    Arc::new(WatchedStore::new(
+        MemoryStore::new(limits),
+        Arc::clone(observed),
+    ))
+}
+
+/// The ids of a simulated cluster's nodes: the same in every run.
+pub(super) fn node_ids(count: usize) -> Vec<NodeId> {
+    (1..=count as u8)
+        .map(|number| NodeId([number; 16]))
+        .collect()
+}
+
+/// Their ring.
+pub(super) fn ring_of(ids: &[NodeId], n: u8) -> Arc<Ring> {
+    let mut log = Log::new();
+    let address = |port: usize| format!("127.0.0.1:{port}");
+    let joins = ids.iter().enumerate().map(|(at, node)| Op::Join {
+        node: *node,
+        weight: Weight::default(),
+        zone: Zone::default(),
+        endpoints: Endpoints {
+            peer: address(at),
+            resp: address(at),
+            http: address(at),
+        },
+    });
+    let founding = [
+        Op::Genesis {
+            bits: PARTITION_BITS,
+        },
+        Op::SetN { n },
+    ];
+    let events: Vec<Event> = log.propose(
+        ids[0],
+        henge_ring::ChangeId(1),
+        founding.into_iter().chain(joins),
+    );
+    for event in events {
+        log.insert(event);
+    }
+    Arc::new(Ring::fold(&log))
+}
+
+/// What requests get that say nothing else; the simulator's always do.
+pub(super) fn defaults(n: u8) -> Defaults {
+    Defaults {
+        n,
+        r: n / 2 + 1,
+        w: n / 2 + 1,
+        mode: Mode::Sloppy,
+        deadline_ms: 1000,
+    }
+}

@@ -1,0 +1,470 @@
+//! The simulated cluster: nodes, network and time. It decides nothing about clients or faults; a
+//! [`Run`](super::run::Run) or a scenario does.
+
+use std::sync::{Arc, Mutex};
+
+use henge_node::Outcome;
+use henge_ring::{NodeId, Ring};
+use henge_rpc::{Message, Messages, Replies, Reply, WriteStatus};
+use henge_store::Key;
+
+use super::{
+    ask::Ask,
+    marks::{Mark, Marks},
+    network::{Network, Weather},
+    node::{Input, Node, Output, defaults, node_ids, ring_of},
+    plan::Planted,
+    queue::Queue,
+    rng::Rng,
+    trace::Trace,
+    watched::Observed,
+};
+use crate::history::Micros;
+
+/// How a cluster is made.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Where its randomness comes from.
+    pub seed: u64,
+    /// Replicas of each key.
+    pub n: u8,
+    /// How far each node's wall clock is off; one entry per node.
+    pub skew_ms: Vec<i64>,
+    /// How messages fare.
+    pub weather: Weather,
+    /// How long it takes a node to notice that a link is dead.
+    pub detect: Micros,
+    /// How long it takes to connect again.
+    pub reconnect: Micros,
+    /// How often a node looks at its deadlines.
+    pub tick: Micros,
+    /// Whether the trace keeps its text.
+    pub keep_text: bool,
+    /// The mistake made on purpose.
+    pub planted: Option<Planted>,
+}
+
+/// Something for whoever drives the cluster.
+#[derive(Debug)]
+pub enum Notice<A> {
+    /// A request ended.
+    Completed {
+        /// The node that was asked.
+        node: usize,
+        /// The request's number.
+        token: u64,
+        /// How.
+        outcome: Box<Outcome>,
+    },
+    /// A time came that the driver had asked for.
+    Alarm(A),
+}
+
+enum Event<A> {
+    /// Something reaches a node's process of this boot.
+    Reach(usize, u64, Input),
+    Tick(usize, u64),
+    /// Time to see whether the link of a pair should be up.
+    Link(usize, usize),
+    Alarm(A),
+}
+
+/// A simulated cluster. `A` is what its driver wants to be reminded of.
+pub struct World<A> {
+    /// The time.
+    pub now: Micros,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// What happened, in short.
+    pub marks: Marks,
+    /// What happened, in full.
+    pub trace: Trace,
+    /// What stores showed.
+    pub observed: Arc<Mutex<Observed>>,
+    setting: Setting,
+    ring: Arc<Ring>,
+    ids: Vec<NodeId>,
+    network: Network,
+    queue: Queue<Event<A>>,
+    rng: Rng,
+    /// Ended requests that the driver has not yet been told of.
+    ended: std::collections::VecDeque<(usize, u64, Box<Outcome>)>,
+}
+
+impl<A> World<A> {
+    /// A cluster whose nodes start at once and find each other a moment later.
+    pub fn new(setting: Setting) -> Self {
+        let count = setting.skew_ms.len();
+        let ids = node_ids(count);
+        let ring = ring_of(&ids, setting.n);
+        let observed = Arc::default();
+        let nodes = ids.iter().zip(&setting.skew_ms);
+        let nodes = nodes.map(|(id, skew)| Node::new(*id, ring.clone(), *skew, &observed));
+        let mut world = Self {
+            now: 0,
+            nodes: nodes.collect(),
+            marks: Marks::default(),
+            trace: Trace::new(setting.keep_text),
+            observed,
+            ring,
+            ids,
+            network: Network::new(count),
+            queue: Queue::default(),
+            rng: Rng::new(setting.seed),
+            ended: std::collections::VecDeque::new(),
+            setting,
+        };
+        for node in 0..count {
+            world.start(node);
+        }
+        world
+    }
+
+    /// The cluster's ring.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The nodes that own a key, in the ring's order.
+    pub fn owners(&self, key: &str) -> Vec<usize> {
+        let partition = self.ring.partition_of(Key::new(key.as_bytes()).token);
+        let primaries = self.ring.primaries(partition).iter();
+        primaries
+            .map(|index| self.number(self.ring.member(*index).id))
+            .collect()
+    }
+
+    /// A node's number by its id.
+    ///
+    /// # Panics
+    /// If there is no such node: ids come from the ring, which has no others.
+    pub fn number(&self, id: NodeId) -> usize {
+        self.ids
+            .iter()
+            .position(|known| *known == id)
+            .expect("ids come from the ring")
+    }
+
+    /// Reminds the driver.
+    pub fn alarm(&mut self, at: Micros, alarm: A) {
+        self.queue.push(at, Event::Alarm(alarm));
+    }
+
+    /// Runs until something concerns the driver, at most until `until`.
+    pub fn next(&mut self, until: Micros) -> Option<Notice<A>> {
+        loop {
+            if let Some((node, token, outcome)) = self.ended.pop_front() {
+                return Some(Notice::Completed {
+                    node,
+                    token,
+                    outcome,
+                });
+            }
+            let Some((at, event)) = self.queue.pop_until(until) else {
+                self.now = self.now.max(until);
+                return None;
+            };
+            self.now = at;
+            match event {
+                Event::Alarm(alarm) => return Some(Notice::Alarm(alarm)),
+                Event::Reach(node, boot, input) if self.nodes[node].boot == boot => {
+                    self.reach(node, input);
+                }
+                Event::Tick(node, boot) if self.nodes[node].boot == boot => {
+                    self.queue
+                        .push(at + self.setting.tick, Event::Tick(node, boot));
+                    if self.nodes[node].is_running() {
+                        self.reach(node, Input::Tick);
+                    }
+                }
+                Event::Link(a, b) => self.check_link(a, b),
+                Event::Reach(..) | Event::Tick(..) => {}
+            }
+        }
+    }
+
+    /// A client asks a node. Says whether there was a process to ask.
+    pub fn ask(&mut self, node: usize, ask: Ask, token: u64) -> bool {
+        let alive = self.nodes[node].is_alive();
+        if alive {
+            self.reach(node, Input::Ask(Box::new(ask), token));
+        }
+        alive
+    }
+
+    /// From now on messages fare like this.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.setting.weather = weather;
+    }
+
+    /// Cuts paths, each in one direction.
+    pub fn cut(&mut self, paths: &[(usize, usize)]) {
+        for (from, to) in paths {
+            self.network.cut(*from, *to);
+            self.look_at_link(*from, *to);
+        }
+    }
+
+    /// Mends paths that were cut.
+    pub fn mend(&mut self, paths: &[(usize, usize)]) {
+        for (from, to) in paths {
+            self.network.mend(*from, *to);
+            self.look_at_link(*from, *to);
+        }
+    }
+
+    /// A node's process dies. Its peers notice at once, or only when nothing answers any more.
+    pub fn crash(&mut self, node: usize) {
+        self.note(node, b'x', "dies");
+        self.nodes[node].crash();
+        for other in self.others(node) {
+            self.look_at_link(node, other);
+        }
+    }
+
+    /// A node's process starts.
+    pub fn start(&mut self, node: usize) {
+        self.note(node, b's', "starts");
+        if self.setting.planted == Some(Planted::SilentLoss) {
+            self.nodes[node].forget(&self.observed);
+        }
+        self.nodes[node].start(self.now, defaults(self.setting.n));
+        let first = self.now + self.rng.below(self.setting.tick);
+        self.queue
+            .push(first, Event::Tick(node, self.nodes[node].boot));
+        for other in self.others(node) {
+            if self.network.is_up(node, other) {
+                self.flip_link(node, other, false);
+            }
+            self.look_at_link(node, other);
+        }
+    }
+
+    /// A node stands still: what reaches it waits.
+    pub fn pause(&mut self, node: usize) {
+        if self.nodes[node].is_running() {
+            self.note(node, b'p', "stands still");
+            self.nodes[node].waiting = Some(std::collections::VecDeque::new());
+            for other in self.others(node) {
+                self.look_at_link(node, other);
+            }
+        }
+    }
+
+    /// It goes on with what waits.
+    pub fn resume(&mut self, node: usize) {
+        let Some(waiting) = self.nodes[node].waiting.take() else {
+            return;
+        };
+        self.note(node, b'g', "goes on");
+        for input in waiting {
+            self.reach(node, input);
+        }
+        for other in self.others(node) {
+            self.look_at_link(node, other);
+        }
+    }
+
+    fn others(&self, node: usize) -> impl Iterator<Item = usize> + use<A> {
+        (0..self.nodes.len()).filter(move |other| *other != node)
+    }
+
+    fn note(&mut self, node: usize, what: u8, text: &str) {
+        self.trace
+            .event(self.now, node, what, &[], || text.to_owned());
+    }
+
+    /// An input reaches a node that has a process.
+    fn reach(&mut self, node: usize, mut input: Input) {
+        if let Some(waiting) = &mut self.nodes[node].waiting {
+            waiting.push_back(input);
+            return;
+        }
+        if let Input::Replies {
+            from, generation, ..
+        } = input
+            && (generation != self.network.generation(node, from)
+                || !self.network.is_up(node, from))
+        {
+            return; // their connection is gone
+        }
+        self.record(node, &input);
+        let mut output = Output::default();
+        let ids = &self.ids;
+        if self.setting.planted == Some(Planted::LyingReplica)
+            && let Input::Batch { bytes, .. } = &mut input
+            && let Some(lie) = lie_about(bytes, &mut output.replies)
+        {
+            *bytes = lie;
+        }
+        self.nodes[node].handle(self.now, &input, |peer| ids[peer], &mut output);
+        if let Input::Batch {
+            from, generation, ..
+        } = input
+            && !output.replies.is_empty()
+        {
+            let replies = std::mem::take(&mut output.replies);
+            self.send(
+                node,
+                from,
+                Input::Replies {
+                    from: node,
+                    generation,
+                    bytes: replies,
+                },
+            );
+        }
+        for (to, bytes) in output.batches {
+            let to = self.number(to);
+            let generation = self.network.generation(node, to);
+            self.send(
+                node,
+                to,
+                Input::Batch {
+                    from: node,
+                    generation,
+                    bytes,
+                },
+            );
+        }
+        for (ticket, outcome) in output.completions {
+            self.ended
+                .push_back((node, ticket.token, Box::new(outcome)));
+        }
+    }
+
+    /// A message sets out.
+    fn send(&mut self, from: usize, to: usize, message: Input) {
+        if !self.network.is_up(from, to) || !self.network.passes(from, to) {
+            return;
+        }
+        let fate = self.setting.weather.fate(&mut self.rng);
+        if fate.held_up {
+            self.marks.hit(Mark::MessageOvertaken);
+        }
+        let boot = self.nodes[to].boot;
+        let Some(first) = fate.first else {
+            return self.marks.hit(Mark::MessageLost);
+        };
+        if let Some(second) = fate.second
+            && !asks_to_coordinate(&message)
+        {
+            self.marks.hit(Mark::MessageDoubled);
+            self.queue
+                .push(self.now + second, Event::Reach(to, boot, message.clone()));
+        }
+        self.queue
+            .push(self.now + first, Event::Reach(to, boot, message));
+    }
+
+    /// Something changed between two nodes: in a while they will notice.
+    fn look_at_link(&mut self, a: usize, b: usize) {
+        let wait = if self.can_connect(a, b) {
+            self.rng
+                .between(self.setting.reconnect / 2, self.setting.reconnect)
+        } else if self.rng.chance(500) && !(self.nodes[a].is_alive() && self.nodes[b].is_alive()) {
+            self.rng.between(100, 5000) // the dead process's machine says so
+        } else {
+            self.rng
+                .between(self.setting.detect / 2, self.setting.detect)
+        };
+        self.queue.push(self.now + wait, Event::Link(a, b));
+    }
+
+    fn can_connect(&self, a: usize, b: usize) -> bool {
+        self.network.connects(a, b) && self.nodes[a].is_running() && self.nodes[b].is_running()
+    }
+
+    fn check_link(&mut self, a: usize, b: usize) {
+        let up = self.can_connect(a, b);
+        if up != self.network.is_up(a, b) {
+            self.flip_link(a, b, up);
+        }
+    }
+
+    /// Both ends are told, those that live.
+    fn flip_link(&mut self, a: usize, b: usize, up: bool) {
+        self.network.set_up(a, b, up);
+        if !up {
+            self.marks.hit(Mark::LinkDown);
+        }
+        for (node, other) in [(a, b), (b, a)] {
+            let boot = self.nodes[node].boot;
+            let input = if up {
+                Input::Up(other)
+            } else {
+                Input::Down(other)
+            };
+            if self.nodes[node].is_alive() {
+                self.queue.push(self.now, Event::Reach(node, boot, input));
+            }
+        }
+    }
+
+    /// Takes the input down in the trace.
+    fn record(&mut self, node: usize, input: &Input) {
+        let (what, bytes): (u8, &[u8]) = match input {
+            Input::Tick => return,
+            Input::Batch { bytes, .. } => (b'b', bytes),
+            Input::Replies { bytes, .. } => (b'r', bytes),
+            Input::Up(_) => (b'u', &[]),
+            Input::Down(_) => (b'd', &[]),
+            Input::Ask(ask, _) => (b'a', ask.key.as_bytes()),
+        };
+        self.trace
+            .event(self.now, node, what, bytes, || text_of(input));
+    }
+}
+
+/// The batch without its writes, which are answered as if they had been kept; nothing if it has none.
+fn lie_about(batch: &[u8], replies: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut rest = Vec::new();
+    for message in Messages::new(batch).flatten() {
+        let kept = match message {
+            Message::Write { op, .. } => Reply::Wrote {
+                op,
+                status: WriteStatus::Applied,
+            }
+            .encode(replies),
+            other => other.encode(&mut rest),
+        };
+        // What was decoded within the limits can be encoded within them.
+        kept.ok()?;
+    }
+    (!replies.is_empty()).then_some(rest)
+}
+
+/// Whether a batch carries a client's request. What replicas tell each other may come twice; a
+/// request that did would be carried out twice. Links do not repeat, and the engine does not either.
+fn asks_to_coordinate(message: &Input) -> bool {
+    let Input::Batch { bytes, .. } = message else {
+        return false;
+    };
+    Messages::new(bytes).any(|message| matches!(message, Ok(Message::Forward { .. })))
+}
+
+/// An input for people.
+fn text_of(input: &Input) -> String {
+    match input {
+        Input::Batch { from, bytes, .. } => {
+            let messages = Messages::new(bytes).map(|message| format!("{message:?}"));
+            format!(
+                "<- n{} {}",
+                from + 1,
+                messages.collect::<Vec<_>>().join("; ")
+            )
+        }
+        Input::Replies { from, bytes, .. } => {
+            let replies = Replies::new(bytes).map(|reply| format!("{reply:?}"));
+            format!(
+                "<- n{} {}",
+                from + 1,
+                replies.collect::<Vec<_>>().join("; ")
+            )
+        }
+        Input::Up(other) => format!("link to n{} is up", other + 1),
+        Input::Down(other) => format!("link to n{} is down", other + 1),
+        Input::Ask(ask, token) => format!("asked #{token} {} {:?}", ask.key, ask.what),
+        Input::Tick => "tick".to_owned(),
+    }
+}

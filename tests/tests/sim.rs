@@ -1,0 +1,156 @@
+//! The simulator in the ordinary test run: a bounded number of seeds, and the proof that it is
+//! repeatable and would notice. More seeds: `cargo run --release -p henge-tests --bin sim`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use henge_tests::{
+    checker::Rule,
+    sim::{Marks, Plan, Planted, Verdict, Workload, register_loss, run},
+};
+
+/// Runs plans on two threads.
+fn run_all(plans: &[Plan]) -> Vec<Verdict> {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut verdicts = Vec::new();
+        while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            verdicts.push(run(plan, false));
+        }
+        verdicts
+    };
+    std::thread::scope(|scope| {
+        let threads = [scope.spawn(work), scope.spawn(work)];
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("a run does not panic"))
+            .collect()
+    })
+}
+
+fn plans(seeds: std::ops::Range<u64>, workload: Workload) -> Vec<Plan> {
+    seeds.map(|seed| Plan::draw(seed, workload)).collect()
+}
+
+/// Fails with the plan and everything that was wrong.
+fn assert_clean(verdict: &Verdict) {
+    assert!(
+        verdict.is_clean(),
+        "{}\n{:#?}\n{:#?}",
+        verdict.plan,
+        verdict.broken,
+        verdict
+            .report
+            .violations
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn promises_are_kept_and_everything_happens_at_some_time() {
+    let verdicts = run_all(&plans(10_000..10_160, Workload::Mixed));
+    verdicts.iter().for_each(assert_clean);
+    let mut marks = Marks::default();
+    verdicts
+        .iter()
+        .for_each(|verdict| marks.merge(&verdict.marks));
+    assert!(
+        marks.unhit().is_empty(),
+        "never happened: {:?}",
+        marks.unhit()
+    );
+    let acked: u64 = verdicts.iter().map(|verdict| verdict.report.acked).sum();
+    assert!(acked > 50_000, "only {acked} writes were acknowledged");
+}
+
+/// The control. If it does not lose writes, the others' not losing any means nothing.
+#[test]
+fn last_writer_wins_is_seen_to_lose_writes() {
+    let verdicts = run_all(&plans(20_000..20_020, Workload::Registers));
+    verdicts.iter().for_each(assert_clean);
+    let loss = register_loss(&verdicts);
+    assert!(loss >= 0.05, "the control lost only {:.2} %", 100.0 * loss);
+}
+
+/// With no faults and a fair network nothing fails, nothing is unknown, and replicas are equal as
+/// soon as the last write has arrived.
+#[test]
+fn a_healthy_cluster_answers_everything() {
+    for seed in 0..5 {
+        let verdict = run(&Plan::draw(seed, Workload::Mixed).without_faults(), false);
+        assert_clean(&verdict);
+        assert_eq!(verdict.report.unknown, 0, "{}", verdict.plan);
+        assert!(verdict.converged_after.is_some(), "{}", verdict.plan);
+    }
+}
+
+#[test]
+fn the_same_seed_goes_the_same_way() {
+    let once = plans(30_000..30_008, Workload::Mixed);
+    // Each seed twice, on two threads at once, in whatever order.
+    let twice: Vec<_> = once.iter().chain(&once).cloned().collect();
+    let mut hashes: Vec<_> = run_all(&twice)
+        .iter()
+        .map(|it| (it.plan.seed, it.hash, it.events))
+        .collect();
+    hashes.sort_unstable();
+    for pair in hashes.chunks(2) {
+        assert_eq!(pair[0], pair[1]);
+    }
+    hashes.dedup();
+    assert_eq!(hashes.len(), once.len());
+    let mut traces: Vec<_> = hashes.iter().map(|(_, hash, _)| hash).collect();
+    traces.sort_unstable();
+    traces.dedup();
+    assert_eq!(
+        traces.len(),
+        once.len(),
+        "different seeds go different ways"
+    );
+}
+
+/// Runs seeds with a mistake in them until one is noticed.
+fn caught(planted: Planted, seeds: u64) -> Option<Verdict> {
+    plans(40_000..40_000 + seeds, Workload::Mixed)
+        .into_iter()
+        .find_map(|plan| {
+            let verdict = run(
+                &Plan {
+                    planted: Some(planted),
+                    ..plan
+                },
+                false,
+            );
+            (!verdict.is_clean()).then_some(verdict)
+        })
+}
+
+#[test]
+fn a_replica_that_lies_is_caught_at_once() {
+    let verdict = caught(Planted::LyingReplica, 2).expect("two seeds are enough");
+    assert!(
+        verdict
+            .broken
+            .iter()
+            .any(|text| text.contains("said that it holds"))
+    );
+}
+
+#[test]
+fn silent_loss_of_a_store_is_caught() {
+    let verdict = caught(Planted::SilentLoss, 20).expect("twenty seeds are enough");
+    let lost = [
+        Rule::NoLoss,
+        Rule::RegularRead,
+        Rule::Sessions,
+        Rule::Expiry,
+    ];
+    assert!(
+        verdict
+            .report
+            .violations
+            .iter()
+            .any(|found| lost.contains(&found.rule))
+    );
+}
