@@ -1,0 +1,107 @@
+//! The HTTP door: single keys with their consistency, contexts and receipts, and what operators
+//! look at.
+//!
+//! | | |
+//! |---|---|
+//! | `GET PUT PATCH DELETE /v1/buckets/{bucket}/keys/{key}` | one key; see [`keys`] |
+//! | `POST /v1/buckets/{bucket}/keys/{key}/touch?ttl_ms=` | its deadline |
+//! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
+//! | `GET /healthz`, `/readyz`, `/metrics` | for machines |
+//! | `GET /` | a page for people |
+//!
+//! With a password set, everything but `/healthz`, `/readyz` and the (empty) page itself wants
+//! `Authorization: Bearer <password>`.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::{get, post},
+};
+use henge_node::Handle;
+
+use crate::{resp::Doors, shared::Shared};
+
+mod admin;
+mod answer;
+mod bearer;
+mod dashboard;
+mod keys;
+mod params;
+mod serve;
+mod target;
+
+pub use serve::serve_http;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Door {
+    node: Handle,
+    doors: Doors,
+}
+
+impl Door {
+    fn shared(&self) -> &Arc<Shared> {
+        &self.doors.shared
+    }
+}
+
+/// All routes of the door to this node. [`serve_http`] serves them; embedding programs may nest
+/// them in their own.
+pub fn http_routes(node: Handle, doors: &Doors) -> Router {
+    let limit = doors.shared.limits.value;
+    let door = Door {
+        node,
+        doors: doors.clone(),
+    };
+    let guarded = Router::new()
+        .route(
+            "/v1/buckets/{bucket}/keys/{key}",
+            get(keys::read)
+                .put(keys::put)
+                .patch(keys::patch)
+                .delete(keys::delete),
+        )
+        .route("/v1/buckets/{bucket}/keys/{key}/touch", post(keys::touch))
+        .route("/v1/ring", get(admin::ring))
+        .route("/v1/members", get(admin::members))
+        .route("/v1/explain/{key}", get(admin::explain))
+        .route("/metrics", get(admin::metrics))
+        .route_layer(middleware::from_fn_with_state(
+            door.clone(),
+            bearer::require,
+        ));
+    Router::new()
+        .route("/healthz", get(admin::health))
+        .route("/readyz", get(admin::ready))
+        .merge(dashboard::routes())
+        .merge(guarded)
+        .fallback(answer::not_found)
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(middleware::from_fn_with_state(door.clone(), count))
+        .with_state(door)
+}
+
+/// Counts requests by route, never by what a client put into the path.
+async fn count(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let route = match request.uri().path() {
+        path if path.starts_with("/v1/buckets/") && path.ends_with("/touch") => "touch",
+        path if path.starts_with("/v1/buckets/") => "keys",
+        path if path.starts_with("/v1/explain/") => "explain",
+        "/v1/ring" => "ring",
+        "/v1/members" => "members",
+        "/metrics" => "metrics",
+        "/healthz" => "healthz",
+        "/readyz" => "readyz",
+        "/" | "/page.js" | "/page.css" => "page",
+        _ => "unknown",
+    };
+    let response = next.run(request).await;
+    door.shared()
+        .metrics
+        .http(route, response.status().as_u16());
+    response
+}

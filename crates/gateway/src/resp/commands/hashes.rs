@@ -1,0 +1,309 @@
+//! Hashes: records with named fields, which replicas merge field by field.
+//!
+//! Two clients that set different fields at the same time both succeed. Replies that tell what was
+//! there before (how many fields are new) are those of a read just before the write.
+
+use henge_node::{Expiry, FieldWrites, Operation};
+use henge_versioning::RecordRef;
+
+use super::{
+    Call, Plan, Planned, Stepper,
+    change::unchanged,
+    numbers::{hash_plus, plus_float},
+    parse::{float, integer},
+    scan::{ScanOptions, cursor},
+    strings::{pairs, value_fits},
+};
+use crate::resp::{
+    decode::{Args, OwnedArgs},
+    reply::Reply,
+    shape::{Kind, MEMBER, WRONG_TYPE, kind, live},
+};
+
+/// A record that is of one kind, or absent.
+pub(super) async fn read(
+    steps: &Stepper,
+    key: &[u8],
+    wanted: Kind,
+) -> Result<Option<Vec<u8>>, Reply> {
+    let done = steps.call(key, Operation::Get).await?;
+    match live(done.record.as_deref(), steps.node.wall_ms()) {
+        None => Ok(None),
+        Some(record) if kind(&record) == wanted => Ok(done.record),
+        Some(_) => Err(Reply::error(WRONG_TYPE)),
+    }
+}
+
+/// The record within what [`read`] returned.
+pub(super) fn record(bytes: &Option<Vec<u8>>) -> Option<RecordRef<'_>> {
+    RecordRef::parse(bytes.as_deref()?).ok()
+}
+
+/// Answers from the hash as it is.
+fn look<'a>(
+    call: &mut Call<'_>,
+    args: Args<'a>,
+    answer: impl Fn(Option<RecordRef<'_>>, Args<'_>) -> Reply + 'static,
+) -> Planned<'a> {
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        match read(&steps, args.at(1), Kind::Hash).await {
+            Ok(present) => answer(record(&present), args),
+            Err(error) => error,
+        }
+    })))
+}
+
+fn fields(record: Option<RecordRef<'_>>) -> Vec<(&[u8], &[u8])> {
+    record.map_or_else(Vec::new, |record| record.fields().collect())
+}
+
+fn field<'a>(record: &Option<RecordRef<'a>>, name: &[u8]) -> Option<&'a [u8]> {
+    record.as_ref()?.field(name)
+}
+
+pub(super) fn hget<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, args| {
+        Reply::bulk_or_null(field(&record, args.at(2)))
+    })
+}
+
+pub(super) fn hmget<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, args| {
+        Reply::Array(
+            args.from(2)
+                .map(|name| Reply::bulk_or_null(field(&record, name)))
+                .collect(),
+        )
+    })
+}
+
+pub(super) fn hgetall<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, _| {
+        let pair = |(name, value)| (Reply::text(name), Reply::text(value));
+        Reply::Map(fields(record).into_iter().map(pair).collect())
+    })
+}
+
+pub(super) fn hkeys<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, _| {
+        Reply::texts(fields(record).into_iter().map(|field| field.0))
+    })
+}
+
+pub(super) fn hvals<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, _| {
+        Reply::texts(fields(record).into_iter().map(|field| field.1))
+    })
+}
+
+pub(super) fn hlen<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, _| {
+        Reply::Integer(fields(record).len() as i64)
+    })
+}
+
+pub(super) fn hexists<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, args| {
+        Reply::from(field(&record, args.at(2)).is_some())
+    })
+}
+
+pub(super) fn hstrlen<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    look(call, args, |record, args| {
+        Reply::Integer(field(&record, args.at(2)).map_or(0, |value| value.len() as i64))
+    })
+}
+
+/// All fields in one page: a session has few.
+pub(super) fn hscan<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    cursor(args.at(2))?;
+    let options = ScanOptions::parse(args.from(3), call.shared.limits.pattern)?;
+    look(call, args, move |record, _| {
+        let matching = fields(record)
+            .into_iter()
+            .filter(|(name, _)| options.matches(name));
+        let page: Vec<&[u8]> = match options.no_values {
+            true => matching.map(|(name, _)| name).collect(),
+            false => matching.flat_map(|(name, value)| [name, value]).collect(),
+        };
+        Reply::Array(vec![Reply::text("0"), Reply::texts(page)])
+    })
+}
+
+/// How a command that set fields answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    New,
+    Ok,
+}
+
+pub(super) fn hset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    set_fields(call, args, Told::New)
+}
+
+pub(super) fn hmset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    set_fields(call, args, Told::Ok)
+}
+
+fn set_fields<'a>(call: &mut Call<'_>, args: Args<'a>, told: Told) -> Planned<'a> {
+    pairs(call, args, 2)?;
+    args.from(2).step_by(2).try_for_each(field_name_fits)?;
+    value_fits(call, args.from(2).map(<[u8]>::len).sum())?;
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        let set = async {
+            let present = read(&steps, args.at(1), Kind::Hash).await?;
+            let mut writes = FieldWrites::new();
+            for at in (2..args.len()).step_by(2) {
+                writes.retain(|(name, _)| *name != args.at(at));
+                writes.push((args.at(at), Some(args.at(at + 1))));
+            }
+            let before = record(&present);
+            let new = writes
+                .iter()
+                .filter(|(name, _)| field(&before, name).is_none())
+                .count();
+            write(&steps, args.at(1), writes).await?;
+            Ok(if told == Told::Ok {
+                Reply::OK
+            } else {
+                Reply::Integer(new as i64)
+            })
+        };
+        set.await.unwrap_or_else(|error: Reply| error)
+    })))
+}
+
+/// Sets and removes fields; the deadline stays.
+pub(super) async fn write<'r>(
+    steps: &Stepper,
+    key: &'r [u8],
+    fields: FieldWrites<'r>,
+) -> Result<(), Reply> {
+    steps
+        .call(
+            key,
+            Operation::PutFields {
+                fields,
+                expiry: Expiry::Keep,
+            },
+        )
+        .await
+        .map(drop)
+}
+
+/// Refuses names that would be taken for members of a set.
+pub(super) fn field_name_fits(name: &[u8]) -> Result<(), Reply> {
+    if name.first() == Some(&MEMBER) {
+        return Err(Reply::error(
+            "ERR a field's name may not begin with a zero byte",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn hsetnx<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    field_name_fits(args.at(2))?;
+    value_fits(call, args.at(3).len())?;
+    set_from_old(call, args, |old, args| match old {
+        Some(_) => Ok((None, Reply::from(false))),
+        None => Ok((Some(args.at(3).to_vec()), Reply::from(true))),
+    })
+}
+
+pub(super) fn hincrby<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    let step = integer(args.at(3))?;
+    field_name_fits(args.at(2))?;
+    set_from_old(call, args, move |old, _| {
+        let sum = hash_plus(old, step)?;
+        Ok((Some(sum.to_string().into_bytes()), Reply::Integer(sum)))
+    })
+}
+
+pub(super) fn hincrbyfloat<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    let step = float(args.at(3))?;
+    field_name_fits(args.at(2))?;
+    set_from_old(call, args, move |old, _| {
+        let sum = plus_float(old, step).map_err(|error| match old.map(float) {
+            Some(Err(_)) => Reply::error("ERR hash value is not a float"),
+            _ => error,
+        })?;
+        Ok((Some(sum.clone().into_bytes()), Reply::text(sum)))
+    })
+}
+
+/// Sets field number 2 to what `make` makes of its old value. Other fields are left alone, so
+/// there is no compare-and-set here: of two changes to the *same* field at the same time the later
+/// one counts.
+fn set_from_old<'a>(
+    call: &mut Call<'_>,
+    args: Args<'a>,
+    make: impl Fn(Option<&[u8]>, Args<'_>) -> Result<(Option<Vec<u8>>, Reply), Reply> + 'static,
+) -> Planned<'a> {
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        let set = async {
+            let present = read(&steps, args.at(1), Kind::Hash).await?;
+            let (value, reply) = make(field(&record(&present), args.at(2)), args)?;
+            if let Some(value) = value {
+                let writes = [(args.at(2), Some(value.as_slice()))].into_iter().collect();
+                write(&steps, args.at(1), writes).await?;
+            }
+            Ok(reply)
+        };
+        set.await.unwrap_or_else(|error: Reply| error)
+    })))
+}
+
+pub(super) fn hdel<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        let names: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_vec).collect();
+        remove(&steps, args.at(1), Kind::Hash, names)
+            .await
+            .unwrap_or_else(|error| error)
+    })))
+}
+
+/// Removes fields and answers how many there were. With the last field the key goes, unless someone
+/// else has changed it meanwhile.
+pub(super) async fn remove(
+    steps: &Stepper,
+    key: &[u8],
+    wanted: Kind,
+    mut names: Vec<Vec<u8>>,
+) -> Result<Reply, Reply> {
+    let present = read(steps, key, wanted).await?;
+    let Some(before) = record(&present) else {
+        return Ok(Reply::Integer(0));
+    };
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| before.field(name).is_some());
+    let removed = Reply::Integer(names.len() as i64);
+    if names.is_empty() {
+        return Ok(removed);
+    }
+    if names.len() == before.fields().count() {
+        let condition = unchanged(Some(&before));
+        if steps
+            .call(key, Operation::Delete { condition })
+            .await?
+            .applied
+        {
+            return Ok(removed);
+        }
+    }
+    write(
+        steps,
+        key,
+        names.iter().map(|name| (name.as_slice(), None)).collect(),
+    )
+    .await?;
+    Ok(removed)
+}

@@ -1,0 +1,28 @@
+//! The Redis protocol: decoder, encoder, connections, commands.
+
+mod decode;
+pub use decode::{Args, DecodeLimits, Decoder, ProtocolError};
+
+mod encode;
+mod reply;
+
+mod client;
+pub(crate) use client::{Card, Client};
+
+mod commands;
+pub(crate) use commands::COMMANDS;
+#[cfg(test)]
+pub(crate) use commands::index as command_index;
+
+mod connection;
+mod deadline;
+mod glob;
+mod replies;
+mod shape;
+pub(crate) use shape::live;
+
+mod telling;
+pub(crate) use telling::{answer_name, seal};
+
+mod door;
+pub use door::Doors;

@@ -1,0 +1,294 @@
+//! The HTTP door.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use henge_gateway::{Limits, serve_http};
+
+use crate::common::{Served, serve};
+
+struct Http {
+    served: Served,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .next()
+    }
+}
+
+/// The door runs on a thread of its own until the test's process ends.
+fn http(password: Option<&str>, limits: Limits) -> Http {
+    let served = serve(password, limits);
+    let (node, doors) = (served.node.handle().clone(), Arc::new(served.doors.clone()));
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            serve_http(listener, node, doors).await;
+        });
+    });
+    Http {
+        served,
+        address: told.recv().unwrap(),
+    }
+}
+
+impl Http {
+    fn ask(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("Content-Length: {}\r\n\r\n", body.len());
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        // A refused body may close the connection before it is sent whole.
+        let _ = stream.write_all(body);
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), &[], b"")
+    }
+}
+
+#[test]
+fn a_key_is_written_read_touched_and_deleted() {
+    let http = http(None, Limits::default());
+    let path = "/v1/buckets/default/keys/k";
+    assert_eq!(http.get(path).status, 404);
+    let put = http.ask(&format!("PUT {path}?ttl_ms=60000&receipt"), &[], b"value");
+    assert_eq!(
+        (put.status, put.body.as_str()),
+        (200, r#"{"absorbed":false,"applied":true}"#)
+    );
+    assert!(
+        put.header("henge-receipt")
+            .unwrap()
+            .contains("\"role\":\"primary\""),
+        "{put:?}"
+    );
+    let read = http.get(path);
+    assert_eq!((read.status, read.body.as_str()), (200, "value"));
+    let ttl: u64 = read.header("henge-ttl-ms").unwrap().parse().unwrap();
+    assert!((50_000..=60_000).contains(&ttl));
+    assert_eq!(http.served.client().ask("GET k"), "\"value\"");
+    assert_eq!(
+        http.ask(&format!("POST {path}/touch?ttl_ms=100000"), &[], b"")
+            .status,
+        200
+    );
+    assert_eq!(http.served.client().ask("TTL k"), ":100");
+    assert_eq!(
+        http.ask(&format!("POST {path}/touch"), &[], b"").status,
+        400
+    );
+    assert_eq!(
+        http.ask(&format!("DELETE {path}"), &[], b"").body,
+        r#"{"absorbed":false,"applied":true}"#
+    );
+    assert_eq!(
+        http.ask(&format!("POST {path}/touch?ttl_ms=1"), &[], b"")
+            .status,
+        404
+    );
+}
+
+#[test]
+fn conditions_and_fields() {
+    let http = http(None, Limits::default());
+    let put = |headers: &[(&str, &str)]| {
+        http.ask("PUT /v1/buckets/sessions/keys/1", headers, b"x")
+            .status
+    };
+    assert_eq!(put(&[("If-Match", "*")]), 412);
+    assert_eq!(put(&[("If-None-Match", "*")]), 200);
+    assert_eq!(put(&[("If-None-Match", "*")]), 412);
+    assert_eq!(http.served.client().ask("GET sess:1"), "\"x\"");
+    let patch = |body: &str| http.ask("PATCH /v1/buckets/sessions/keys/2", &[], body.as_bytes());
+    assert_eq!(patch(r#"{"a":"MQ==","b":"Mg=="}"#).status, 200);
+    assert_eq!(patch(r#"{"b":null}"#).status, 200);
+    assert_eq!(patch("[]").status, 400);
+    assert_eq!(
+        http.get("/v1/buckets/sessions/keys/2").body,
+        r#"{"fields":{"a":"MQ=="}}"#
+    );
+}
+
+#[test]
+fn siblings_ask_for_a_context_and_blind_writes_end() {
+    let http = http(None, Limits::default());
+    let path = "/v1/buckets/siblings/keys/k";
+    let put = |headers: &[(&str, &str)], value: &str| {
+        http.ask(&format!("PUT {path}"), headers, value.as_bytes())
+    };
+    for value in 0..8 {
+        assert_eq!(put(&[], &value.to_string()).status, 200);
+    }
+    let read = http.get(path);
+    assert_eq!(read.status, 300);
+    assert!(
+        read.body.contains("\"Nw==\"") && read.body.contains("\"MA==\""),
+        "{}",
+        read.body
+    );
+    let refused = put(&[], "one more");
+    assert_eq!(refused.status, 409);
+    let token = refused.header("henge-context").unwrap().to_owned();
+    assert_eq!(put(&[("Henge-Context", &token)], "resolved").status, 200);
+    let read = http.get(path);
+    assert_eq!((read.status, read.body.as_str()), (200, "resolved"));
+    assert_eq!(put(&[("Henge-Context", "forged")], "x").status, 400);
+}
+
+#[test]
+fn nonsense_is_refused_with_a_reason() {
+    let http = http(
+        None,
+        Limits {
+            value: 100,
+            ..Limits::default()
+        },
+    );
+    for (line, status, word) in [
+        (
+            "GET /v1/buckets/default/keys/k?r=x",
+            400,
+            "r must be a whole number",
+        ),
+        ("GET /v1/buckets/default/keys/k?r=9", 400, "9"),
+        ("GET /v1/buckets/nothing/keys/k", 400, "there is no bucket"),
+        ("GET /nowhere", 404, "there is nothing at this path"),
+    ] {
+        let answer = http.ask(line, &[], b"");
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+        assert!(answer.body.contains(word), "{line}: {answer:?}");
+    }
+    assert_eq!(
+        http.ask("PUT /v1/buckets/default/keys/k", &[], &[b'x'; 100])
+            .status,
+        200
+    );
+    assert_eq!(
+        http.ask("PUT /v1/buckets/default/keys/k", &[], &[b'x'; 101])
+            .status,
+        413
+    );
+}
+
+#[test]
+fn operators_see_the_node() {
+    let http = http(None, Limits::default());
+    http.served.client().ask("SET k v");
+    assert_eq!(
+        (http.get("/healthz").status, http.get("/readyz").status),
+        (200, 200)
+    );
+    let ring: serde_json::Value = serde_json::from_str(&http.get("/v1/ring").body).unwrap();
+    assert_eq!(
+        ring["partitions"].as_array().unwrap().len(),
+        1 << ring["bits"].as_u64().unwrap()
+    );
+    assert_eq!(ring["members"][0]["up"], true);
+    let members: serde_json::Value = serde_json::from_str(&http.get("/v1/members").body).unwrap();
+    assert_eq!(members["members"].as_array().unwrap().len(), 1);
+    let explain: serde_json::Value = serde_json::from_str(&http.get("/v1/explain/k").body).unwrap();
+    assert_eq!(explain["replicas"][0]["state"], "alive", "{explain}");
+    let metrics = http.get("/metrics").body;
+    assert!(
+        metrics.contains("henge_resp_commands_total{command=\"set\"} 1"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("henge_http_requests_total{route=\"healthz\",status=\"200\"} 1"));
+    let page = http.get("/");
+    assert_eq!(page.status, 200);
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .contains("script-src 'self'")
+    );
+    assert!(!page.body.contains("onclick") && !page.body.contains("http://"));
+}
+
+#[test]
+fn the_password_is_the_bearer_token() {
+    let http = http(Some("secret"), Limits::default());
+    for path in [
+        "/v1/ring",
+        "/metrics",
+        "/v1/members",
+        "/v1/buckets/default/keys/k",
+        "/v1/explain/k",
+    ] {
+        assert_eq!(http.get(path).status, 401, "{path}");
+        let line = format!("GET {path}");
+        let wrong = http.ask(&line, &[("Authorization", "Bearer secre")], b"");
+        assert_eq!(wrong.status, 401, "{path}");
+        let right = http.ask(&line, &[("Authorization", "Bearer secret")], b"");
+        assert_ne!(right.status, 401, "{path}");
+    }
+    assert_eq!(http.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_slow_head_and_a_large_one_are_cut() {
+    let http = http(
+        None,
+        Limits {
+            http_head_s: 1,
+            ..Limits::default()
+        },
+    );
+    let mut slow = TcpStream::connect(http.address).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost:").unwrap();
+    let begun = Instant::now();
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    let large = http.ask("GET /healthz", &[("X", &"x".repeat(20_000))], b"");
+    assert_eq!(large.status, 431);
+}
