@@ -78,6 +78,11 @@ fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: b
     let mut entries = Vec::new();
     let mut outline = Vec::new();
     for &partition in partitions {
+        if entries.len() >= limit {
+            // The partition before was just exhausted: all of it is there, nothing of this one.
+            let first = u64::from(partition) << (64 - u32::from(store.partition_bits()));
+            return Seen { covered: Some(first.max(from)), entries };
+        }
         let mut cursor = from.checked_sub(1).map(Cursor);
         loop {
             let left = limit - entries.len();
