@@ -259,7 +259,7 @@ pub(crate) fn value_json(value: &Value) -> serde_json::Value {
             .map(|(name, value)| (name.text().unwrap_or_default(), value_json(value)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
-        Value::Array(items) | Value::Set(items) => items.iter().map(value_json).collect(),
+        Value::Array(items) => items.iter().map(value_json).collect(),
         Value::Integer(number) => (*number).into(),
         Value::Boolean(flag) => (*flag).into(),
         Value::Double(number) => (*number).into(),

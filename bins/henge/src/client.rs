@@ -34,6 +34,44 @@ impl Target {
     }
 }
 
+impl Target {
+    /// What the node at this address says of itself.
+    pub(crate) async fn info(&self, address: &str) -> Result<Info, String> {
+        let mut options = Options::default().attempts(1);
+        if let Some(password) = &self.password {
+            options = options.password(password);
+        }
+        let client = Client::connect([address], options)
+            .await
+            .map_err(|e| e.to_string())?;
+        let text = client
+            .info(address)
+            .await
+            .map_err(|error| error.to_string())?;
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(Info(
+            lines
+                .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+                .collect(),
+        ))
+    }
+}
+
+/// The lines of a node's INFO.
+pub(crate) struct Info(Vec<(String, String)>);
+
+impl Info {
+    /// One line's value. The keyspace's line is `keys=N,expires=...`: its first number is meant.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        value
+            .strip_prefix("keys=")
+            .unwrap_or(value)
+            .split(',')
+            .next()
+    }
+}
+
 /// Consistency of one request.
 #[derive(Args)]
 pub(crate) struct Quorum {

@@ -24,6 +24,8 @@ pub(crate) struct ShowRing {
 struct Share {
     partitions: usize,
     first: usize,
+    /// Records it says it holds; `None`: it does not answer.
+    records: Option<u64>,
 }
 
 impl ShowRing {
@@ -32,8 +34,12 @@ impl ShowRing {
         let ring = client
             .ring()
             .context("that is no Henge node: it knows no ring")?;
-        let shares = shares(&ring);
-        let balance = balance(&shares);
+        let mut shares = shares(&ring);
+        for (share, member) in shares.iter_mut().zip(&ring.members) {
+            let info = self.target.info(&member.resp).await.ok();
+            share.records = info.and_then(|info| info.get("db0").unwrap_or("0").parse().ok());
+        }
+        let balance = Balance::of(&shares);
         if self.target.json {
             print_json(&ring, &shares, balance);
         } else {
@@ -69,17 +75,30 @@ fn shares(ring: &RingView) -> Vec<Share> {
 }
 
 /// Most loaded member against the mean.
-fn balance(shares: &[Share]) -> f64 {
-    let total: usize = shares.iter().map(|share| share.partitions).sum();
-    let most = shares
-        .iter()
-        .map(|share| share.partitions)
-        .max()
-        .unwrap_or(0);
-    most as f64 * shares.len() as f64 / total.max(1) as f64
+#[derive(Clone, Copy)]
+struct Balance {
+    partitions: f64,
+    /// `None`: some member does not answer, or there is nothing to spread.
+    records: Option<f64>,
 }
 
-fn print_table(ring: &RingView, shares: &[Share], balance: f64) {
+impl Balance {
+    fn of(shares: &[Share]) -> Self {
+        let most_over_mean = |loads: &[u64]| {
+            let total: u64 = loads.iter().sum();
+            let most = loads.iter().copied().max().unwrap_or(0);
+            (total > 0).then(|| most as f64 * loads.len() as f64 / total as f64)
+        };
+        let partitions: Vec<_> = shares.iter().map(|share| share.partitions as u64).collect();
+        let records: Option<Vec<_>> = shares.iter().map(|share| share.records).collect();
+        Self {
+            partitions: most_over_mean(&partitions).unwrap_or(1.0),
+            records: records.and_then(|records| most_over_mean(&records)),
+        }
+    }
+}
+
+fn print_table(ring: &RingView, shares: &[Share], balance: Balance) {
     let replicas = ring.n.min(ring.members.len() as u32);
     println!(
         "{} members, {} partitions, {replicas} replicas of each, ring {}",
@@ -107,20 +126,30 @@ fn print_table(ring: &RingView, shares: &[Share], balance: f64) {
             share.partitions.to_string(),
             format!("{:.1} %", 100.0 * share.partitions as f64 / all),
             share.first.to_string(),
+            share
+                .records
+                .map_or_else(|| "-".to_owned(), |records| records.to_string()),
         ]);
     }
     println!("{table}");
-    println!("most loaded / mean: {balance:.3}");
+    println!(
+        "most loaded / mean: {:.3} by partitions",
+        balance.partitions
+    );
+    if let Some(records) = balance.records {
+        println!("most loaded / mean: {records:.3} by records");
+    }
 }
 
-fn print_json(ring: &RingView, shares: &[Share], balance: f64) {
+fn print_json(ring: &RingView, shares: &[Share], balance: Balance) {
     let members = ring.members.iter().zip(shares).map(|(member, share)| {
         json!({ "id": member.id, "address": member.resp, "zone": member.zone, "up": member.up,
-            "partitions": share.partitions, "first_of": share.first })
+            "partitions": share.partitions, "first_of": share.first, "records": share.records })
     });
     println!(
         "{}",
-        json!({ "tag": ring.tag, "bits": ring.bits, "n": ring.n, "max_over_mean": balance,
+        json!({ "tag": ring.tag, "bits": ring.bits, "n": ring.n, "max_over_mean": balance.partitions,
+            "records_max_over_mean": balance.records,
             "members": members.collect::<Vec<_>>() })
     );
 }

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use comfy_table::Table;
-use henge_client::{Client, Options};
 use serde_json::json;
 
-use crate::client::Target;
+use crate::client::{Info, Target};
 
 /// Shows every node of the ring: whether it answers, its keys, its memory, its version. Exit status
 /// 1: some node does not answer.
@@ -22,15 +21,15 @@ pub(crate) struct Status {
 struct Said {
     id: String,
     address: String,
-    info: Result<Vec<(String, String)>, String>,
+    info: Result<Info, String>,
 }
 
 /// What is shown, by its name in INFO.
 const SHOWN: [(&str, &str); 5] = [
-    ("keys", "keys_held"),
-    ("memory", "used_memory_human"),
+    ("records", "db0"),
+    ("memory bytes", "used_memory"),
     ("clients", "connected_clients"),
-    ("hints", "hints_waiting"),
+    ("up for s", "uptime_in_seconds"),
     ("version", "henge_version"),
 ];
 
@@ -45,7 +44,7 @@ impl Status {
             said.push(Said {
                 id: member.id.chars().take(8).collect(),
                 address: member.resp.clone(),
-                info: self.ask(&member.resp).await,
+                info: self.target.info(&member.resp).await,
             });
         }
         if self.target.json {
@@ -58,32 +57,11 @@ impl Status {
             said.iter().any(|node| node.info.is_err()),
         )))
     }
-
-    async fn ask(&self, address: &str) -> Result<Vec<(String, String)>, String> {
-        let mut options = Options::default().attempts(1);
-        if let Some(password) = &self.target.password {
-            options = options.password(password);
-        }
-        let client = Client::connect([address], options)
-            .await
-            .map_err(|e| e.to_string())?;
-        let info = client
-            .info(address)
-            .await
-            .map_err(|error| error.to_string())?;
-        let lines = info.lines().filter_map(|line| line.split_once(':'));
-        Ok(lines
-            .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-            .collect())
-    }
 }
 
 impl Said {
     fn get(&self, name: &str) -> Option<&str> {
-        let info = self.info.as_ref().ok()?;
-        info.iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.info.as_ref().ok()?.get(name)
     }
 
     fn json(&self) -> serde_json::Value {

@@ -406,8 +406,10 @@ impl PeerHandler for Shard {
         self.shared.peer_link(peer, false);
         let now = self.now();
         self.engine.borrow_mut().peer_down(now, peer);
-        if self.shared.phase() != Phase::Stopping {
-            tracing::warn!(peer = %peer.short(), %reason, "link down");
+        match reason {
+            LinkDown::Replaced => tracing::debug!(peer = %peer.short(), "link replaced"),
+            _ if self.shared.phase() == Phase::Stopping => {}
+            _ => tracing::warn!(peer = %peer.short(), %reason, "link down"),
         }
         self.mark_dirty();
     }
