@@ -63,6 +63,7 @@ fn shares(ring: &RingView) -> Vec<Share> {
         .map(|_| Share {
             partitions: 0,
             first: 0,
+            records: None,
         })
         .collect();
     for replicas in ring.partitions() {
