@@ -12,6 +12,7 @@
 
 mod ask;
 mod clients;
+mod describe;
 mod invariants;
 mod lineage;
 mod marks;
@@ -21,6 +22,7 @@ mod plan;
 mod queue;
 mod rng;
 mod run;
+mod scenario;
 mod sessions;
 mod strike;
 mod trace;
@@ -33,4 +35,5 @@ pub use network::Weather;
 pub use plan::{Fault, FaultKind, Plan, Planted, SECOND, Workload};
 pub use rng::Rng;
 pub use run::{QUIET, Verdict, register_loss, run};
+pub use scenario::{ScenarioError, play};
 pub use world::{Notice, Setting, World};

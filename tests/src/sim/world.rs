@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use henge_node::Outcome;
 use henge_ring::{NodeId, Ring};
-use henge_rpc::{Message, Messages, Replies, Reply, WriteStatus};
+use henge_rpc::{Message, Messages, Reply, WriteStatus};
 use henge_store::Key;
 
 use super::{
     ask::Ask,
+    describe,
     marks::{Mark, Marks},
     network::{Network, Weather},
     node::{Input, Node, Output, defaults, node_ids, ring_of},
@@ -446,25 +447,13 @@ fn asks_to_coordinate(message: &Input) -> bool {
 /// An input for people.
 fn text_of(input: &Input) -> String {
     match input {
-        Input::Batch { from, bytes, .. } => {
-            let messages = Messages::new(bytes).map(|message| format!("{message:?}"));
-            format!(
-                "<- n{} {}",
-                from + 1,
-                messages.collect::<Vec<_>>().join("; ")
-            )
-        }
+        Input::Batch { from, bytes, .. } => format!("<- n{} {}", from + 1, describe::batch(bytes)),
         Input::Replies { from, bytes, .. } => {
-            let replies = Replies::new(bytes).map(|reply| format!("{reply:?}"));
-            format!(
-                "<- n{} {}",
-                from + 1,
-                replies.collect::<Vec<_>>().join("; ")
-            )
+            format!("<- n{} {}", from + 1, describe::replies(bytes))
         }
         Input::Up(other) => format!("link to n{} is up", other + 1),
         Input::Down(other) => format!("link to n{} is down", other + 1),
-        Input::Ask(ask, token) => format!("asked #{token} {} {:?}", ask.key, ask.what),
+        Input::Ask(ask, token) => format!("asked #{token} {}", describe::ask(ask)),
         Input::Tick => "tick".to_owned(),
     }
 }
