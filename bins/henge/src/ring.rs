@@ -116,6 +116,7 @@ fn print_table(ring: &RingView, shares: &[Share], balance: Balance) {
         "partitions",
         "share",
         "first of",
+        "records",
     ]);
     let all = (1u64 << ring.bits) as f64;
     for (member, share) in ring.members.iter().zip(shares) {
