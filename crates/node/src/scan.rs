@@ -81,11 +81,14 @@ fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: b
         if entries.len() >= limit {
             // The partition before was just exhausted: all of it is there, nothing of this one.
             let first = u64::from(partition) << (64 - u32::from(store.partition_bits()));
-            return Seen { covered: Some(first.max(from)), entries };
+            return Seen {
+                covered: Some(first.max(from)),
+                entries,
+            };
         }
         let mut cursor = from.checked_sub(1).map(Cursor);
         loop {
-            let left = limit - entries.len();
+            let left = limit.saturating_sub(entries.len()).max(1);
             let next = store.scan(
                 henge_ring::Partition(partition),
                 cursor,
@@ -103,9 +106,10 @@ fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: b
             );
             match next {
                 None => break,
-                Some(Cursor(token)) if entries.len() >= limit => {
+                // A page ends after an odd token, so that halving the next one loses nothing.
+                Some(Cursor(token)) if entries.len() >= limit && token % 2 == 1 => {
                     return Seen {
-                        covered: Some(token.saturating_add(1)),
+                        covered: token.checked_add(1),
                         entries,
                     };
                 }
@@ -182,13 +186,87 @@ pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (Vec<(Vec<u8>, Vec<u8>)>, O
     )
 }
 
-/// A token as clients see it: below 2^63, and never 0, which means the end.
+/// The token to go on from, as clients see it: below 2^63; 0 means the end. Pages end at even
+/// tokens, so nothing is lost.
 pub(crate) fn cursor_of(token: Option<u64>) -> u64 {
-    token.map_or(0, |token| (token >> 1).max(1))
+    debug_assert!(token.is_none_or(|token| token % 2 == 0));
+    token.map_or(0, |token| token >> 1)
 }
 
-/// The token a client's cursor goes on from. One bit is lost on the way: at most one key is shown
-/// twice.
+/// The token that a client's cursor stands for.
 pub(crate) fn token_of(cursor: u64) -> u64 {
-    if cursor <= 1 { 0 } else { cursor << 1 }
+    cursor << 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use henge_ring::Token;
+    use henge_store::{Limits, MemoryStore};
+    use henge_versioning::{ActorId, HlcTime, NEVER, Stamp, delta};
+
+    use super::*;
+
+    fn filled(keys: usize) -> (MemoryStore, BTreeSet<Vec<u8>>) {
+        let store = MemoryStore::new(Limits::default());
+        let stamp = Stamp {
+            time: HlcTime::new(1, 0),
+            actor: ActorId(1),
+        };
+        let mut record = Vec::new();
+        delta::begin(&mut record, stamp, NEVER, b"v");
+        let record = RecordRef::parse(&record).expect("just made");
+        let keys: BTreeSet<_> = (0..keys).map(|n| format!("key{n}").into_bytes()).collect();
+        for key in &keys {
+            store.merge(Key::new(key), record).expect("room enough");
+        }
+        (store, keys)
+    }
+
+    #[test]
+    fn pages_of_any_size_show_every_key_once() {
+        let (store, keys) = filled(3_000);
+        let partitions: Vec<u16> = (0..1024).collect();
+        for limit in [1, 2, 7, 20, 250, 1_000] {
+            let (mut cursor, mut shown) = (0, Vec::new());
+            loop {
+                let from = token_of(cursor);
+                let first = Token(from).partition(store.partition_bits()).index();
+                let page = page(&store, from, &partitions[first..], limit, false);
+                let (live, next) = join(vec![page], 2);
+                shown.extend(live.into_iter().map(|(key, _)| key));
+                cursor = cursor_of(next);
+                if cursor == 0 {
+                    break;
+                }
+            }
+            assert_eq!(shown.len(), keys.len(), "limit {limit}: none twice");
+            assert_eq!(
+                shown.into_iter().collect::<BTreeSet<_>>(),
+                keys,
+                "limit {limit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_one_replica_missed_is_shown_and_a_dead_one_is_not() {
+        let (one, _) = filled(50);
+        let (two, keys) = filled(51);
+        let partitions: Vec<u16> = (0..1024).collect();
+        let mut dead = Vec::new();
+        let stamp = Stamp {
+            time: HlcTime::new(1, 0),
+            actor: ActorId(1),
+        };
+        delta::bury(&mut dead, stamp, NEVER);
+        let dead = RecordRef::parse(&dead).expect("just made");
+        one.merge(Key::new(b"key7"), dead).expect("room enough");
+        let pages = [&one, &two].map(|store| page(store, 0, &partitions, 1_000, false));
+        let (live, next) = join(pages.into(), 2);
+        assert_eq!(next, None);
+        assert_eq!(live.len(), keys.len() - 1);
+        assert!(live.iter().all(|(key, _)| key != b"key7"));
+    }
 }
