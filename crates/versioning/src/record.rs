@@ -171,6 +171,22 @@ impl<'a> RecordRef<'a> {
         self.header.horizon
     }
 
+    /// When a replica may remove it, but for a margin for skew: at the horizon or, where a deadline
+    /// was set that lies before it, `grace_ms` after that deadline. [`NEVER`] where neither is set.
+    ///
+    /// The horizon alone is always safe (see the [module](self)), but it can lie far behind the
+    /// deadline, or at [`NEVER`] for a life that began without one. The grace bounds what that may
+    /// cost: a stale copy that missed the deadline for that long could come back. So it has to be
+    /// longer than copies stay apart. Dead records get none: nothing but the horizon ends them.
+    #[inline]
+    pub fn removable_at(&self, grace_ms: u64) -> u64 {
+        let horizon = self.horizon();
+        match self.header.deadline {
+            Some(Deadline { at, .. }) if at != NEVER => horizon.min(at.saturating_add(grace_ms)),
+            _ => horizon,
+        }
+    }
+
     /// Whether a reader at `now_ms` may see it: not dead, not past its deadline, which has been
     /// set, and with something present in its body.
     #[inline]

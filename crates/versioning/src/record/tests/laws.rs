@@ -76,6 +76,17 @@ proptest! {
     }
 
     #[test]
+    fn nothing_live_is_removable_and_a_longer_grace_never_removes_earlier(
+        (a, _, _) in three(), now in any_time(), grace in any_time(), more in any_time(),
+    ) {
+        let record = parse(&a);
+        prop_assert!(!record.is_live(now) || record.removable_at(0) > now);
+        let longer = record.removable_at(grace.saturating_add(more));
+        prop_assert!(record.removable_at(grace) <= longer);
+        prop_assert!(longer <= record.horizon());
+    }
+
+    #[test]
     fn merged_outlines_are_live_exactly_when_merged_records_are(
         (a, b, _) in three(), now in any_time(),
     ) {

@@ -61,6 +61,28 @@ fn a_deadline_can_be_shortened_but_the_record_is_kept_to_the_longest() {
 }
 
 #[test]
+fn a_life_cut_short_may_be_removed_a_grace_after_its_deadline() {
+    let cut = |horizon| {
+        history(&[&|out| delta::begin(out, EPOCH, horizon, b"v"), &|out| {
+            delta::expire(out, EPOCH, at(7), 50)
+        }])
+    };
+    let removable = |record: &[u8], grace| parse(record).removable_at(grace);
+    assert_eq!([0, 9].map(|grace| removable(&cut(NEVER), grace)), [50, 59]);
+    assert_eq!(removable(&cut(NEVER), u64::MAX), NEVER);
+    assert_eq!(
+        [49, 50, 51].map(|grace| removable(&cut(100), grace)),
+        [99, 100, 100]
+    );
+
+    let unbounded = history(&[&|out| delta::begin(out, EPOCH, NEVER, b"v")]);
+    let orphan = history(&[&|out| delta::put(out, EPOCH, at(7), None, b"new")]);
+    let dead = history(&[&|out| delta::bury(out, EPOCH, 1000)]);
+    let found = [unbounded, orphan, dead].map(|record| removable(&record, 9));
+    assert_eq!(found, [NEVER, NEVER, 1000]);
+}
+
+#[test]
 fn a_touch_creates_nothing() {
     let bytes = history(&[&|out| delta::expire(out, EPOCH, at(7), NEVER)]);
     assert!(!parse(&bytes).is_live(0));
