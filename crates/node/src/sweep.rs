@@ -5,7 +5,11 @@
 //! its horizon, plus four times the clock skew, plus the longest a message can be under way
 //! (expiry itself is checked by every read, so a record that lingers is never seen).
 
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use henge_coordinator::MAX_DEADLINE_MS;
 use henge_ring::Partition;
@@ -15,6 +19,11 @@ use crate::{StartError, shared::Shared};
 
 /// One round over all partitions.
 const ROUND: Duration = Duration::from_secs(60);
+
+/// How long a record is kept past a deadline that was set before its horizon: a copy that missed
+/// the deadline for as long as this could come back, and one that was cut short by less than this
+/// goes no later than without it.
+const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What a record's horizon must lie behind.
 pub(crate) fn margin_ms(max_skew_ms: u64) -> u64 {
@@ -37,10 +46,15 @@ pub(crate) fn spawn(
                 }
                 let now = shared.clocks.now().wall_ms;
                 let before = now.saturating_sub(margin_ms(shared.config.max_skew_ms));
-                let swept = shared.store.sweep(Partition(partition as u16), before);
+                let partition = Partition(partition as u16);
+                let swept = shared.store.sweep(partition, before, GRACE_MS);
+                if swept.siblings > 0 {
+                    let forgotten = &shared.forgotten_siblings;
+                    forgotten.fetch_add(swept.siblings, Ordering::Relaxed);
+                }
                 if swept.records > 0 {
                     tracing::debug!(
-                        partition,
+                        partition = partition.0,
                         records = swept.records,
                         bytes = swept.bytes,
                         "swept"

@@ -104,7 +104,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(found, 2 * RECORDS, "every key is there");
 
     timed("sweep, nothing due", RECORDS, |p| {
-        store.sweep(Partition((p % 1024) as u16), DEADLINE - 1);
+        store.sweep(Partition((p % 1024) as u16), DEADLINE - 1, 0);
     })?;
     timed("scan of one partition", 1024, |p| {
         store.scan(Partition(p as u16), None, usize::MAX, &mut |_, _| {
@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
     })?;
     timed("sweep, all due", 1024, |p| {
-        store.sweep(Partition(p as u16), DEADLINE);
+        store.sweep(Partition(p as u16), DEADLINE, 0);
     })?;
     Ok(())
 }

@@ -7,7 +7,7 @@
 
 mod store;
 pub use store::{
-    Change, Cursor, Decision, Key, OpLogGap, Store, StoreError, Stored, Swept, Usage, Written,
+    Change, Cursor, Decision, Key, OpLogGap, Store, StoreError, Stored, Swept, Usage, Warm, Written,
 };
 
 mod limits;

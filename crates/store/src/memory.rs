@@ -1,9 +1,14 @@
 //! The in-memory engine.
 //!
 //! One table per partition, so that a partition can be scanned, swept and handed over without a
-//! look at the others. A record lies with its key and digest in one allocation, found by its token
-//! through an 8-byte key and a 16-byte pointer; reading copies nothing and allocates nothing, and a
-//! record of the same length as the one before is written in its place.
+//! look at the others. A record lies with its key in one allocation, found by its token through a
+//! table slot of 32 bytes: token, digest, pointer and length. Reading copies nothing and allocates
+//! nothing, and a record of the same length as the one before is written in its place.
+//!
+//! What an operation costs is how many cache lines it has to wait for, one after the other: the
+//! shard's head, its control bytes, the slot, the record; for a write also the partition's trail
+//! and the end of its op log. Reading a digest ends at the slot, and [`Store::warm`] lets the waits
+//! for many keys overlap.
 //!
 //! The threads of a node share it: a lock covers half of one partition, for as long as one record
 //! takes. What is not here: eviction (a full store refuses), persistence, timers.
@@ -15,19 +20,22 @@ mod partition;
 mod sweep;
 mod token_hash;
 mod walk;
+mod warm;
 
 use std::cell::Cell;
 
-use henge_ring::Partition;
+use henge_ring::{Partition, Token};
 use henge_versioning::Stamp;
 
 use self::{
     account::{Account, allocation},
+    chain::Entry,
     op_log::OpLog,
-    partition::{PartitionMap, Shared},
+    partition::{PartitionRef, Shared, Table, Trail, fixed_cost, new_table},
+    sweep::Due,
 };
 use crate::{
-    Change, Cursor, Decision, Key, Limits, OpLogGap, Store, StoreError, Stored, Swept, Usage,
+    Change, Cursor, Decision, Key, Limits, OpLogGap, Store, StoreError, Stored, Swept, Usage, Warm,
     Written,
 };
 
@@ -45,7 +53,9 @@ thread_local! {
 #[derive(Debug)]
 pub struct MemoryStore {
     partition_bits: u8,
-    partitions: Box<[PartitionMap]>,
+    /// By partition, as are the trails; apart, since reads need only these.
+    tables: Box<[Table]>,
+    trails: Box<[Trail]>,
     shared: Shared,
 }
 
@@ -61,9 +71,11 @@ impl MemoryStore {
             (1..=16).contains(&bits),
             "partition_bits is {bits}, not within 1 to 16"
         );
-        let partitions: Box<[_]> = (0..1_u32 << bits).map(|_| PartitionMap::new()).collect();
-        let tables: u64 = partitions.iter().map(PartitionMap::fixed_cost).sum();
-        let fixed = tables + allocation(size_of_val(&*partitions));
+        let partitions = 0..1_u32 << bits;
+        let tables: Box<[_]> = partitions.clone().map(|_| new_table()).collect();
+        let trails: Box<[_]> = partitions.map(|_| Trail::new()).collect();
+        let lists = allocation(size_of_val(&*tables)) + allocation(size_of_val(&*trails));
+        let fixed = lists + tables.iter().map(fixed_cost).sum::<u64>();
         let max_log_entries = OpLog::entries_in(limits.op_log_bytes >> bits);
         let shared = Shared {
             account: Account::new(limits.bytes, fixed),
@@ -71,27 +83,50 @@ impl MemoryStore {
         };
         Self {
             partition_bits: bits,
-            partitions,
+            tables,
+            trails,
             shared,
         }
     }
 
-    /// The partition of a key.
+    /// The partition of a token.
     #[inline]
-    fn of(&self, key: Key<'_>) -> &PartitionMap {
-        &self.partitions[key.token.partition(self.partition_bits).index()]
+    fn of(&self, token: Token) -> PartitionRef<'_> {
+        let index = token.partition(self.partition_bits).index();
+        PartitionRef {
+            table: &self.tables[index],
+            trail: &self.trails[index],
+        }
     }
 
     /// A partition by number; `None` for numbers beyond the last, which hold nothing.
-    fn get(&self, partition: Partition) -> Option<&PartitionMap> {
-        self.partitions.get(partition.index())
+    fn get(&self, partition: Partition) -> Option<PartitionRef<'_>> {
+        Some(PartitionRef {
+            table: self.tables.get(partition.index())?,
+            trail: self.trails.get(partition.index())?,
+        })
     }
 }
 
 impl Store for MemoryStore {
     #[inline]
     fn read(&self, key: Key<'_>, visit: &mut dyn FnMut(Option<Stored<'_>>)) {
-        self.of(key).read(key, visit);
+        self.of(key.token).look(key.token.0, |chain| {
+            let entry = chain.and_then(|chain| chain.find(key.bytes));
+            visit(entry.map(Entry::stored));
+        });
+    }
+
+    #[inline]
+    fn digest(&self, key: Key<'_>) -> Option<u64> {
+        self.of(key.token).look(key.token.0, |chain| {
+            chain.and_then(|chain| chain.digest(key.bytes))
+        })
+    }
+
+    #[inline]
+    fn warm(&self, tokens: &[Token], wanted: Warm) {
+        warm::warm(tokens, wanted, |token| self.of(token));
     }
 
     fn update(
@@ -101,7 +136,8 @@ impl Store for MemoryStore {
     ) -> Result<Written, StoreError> {
         let mut scratch = SCRATCH.take();
         scratch.clear();
-        let written = self.of(key).update(key, decide, &mut scratch, &self.shared);
+        let partition = self.of(key.token);
+        let written = partition.update(key, decide, &mut scratch, &self.shared);
         if scratch.capacity() <= KEPT_SCRATCH {
             SCRATCH.set(scratch);
         }
@@ -118,9 +154,13 @@ impl Store for MemoryStore {
         self.get(partition)?.scan(from, limit, visit)
     }
 
-    fn sweep(&self, partition: Partition, before_ms: u64) -> Swept {
+    fn sweep(&self, partition: Partition, before_ms: u64, grace_ms: u64) -> Swept {
+        let due = Due {
+            before_ms,
+            grace_ms,
+        };
         let partition = self.get(partition);
-        partition.map_or_else(Swept::default, |p| p.sweep(before_ms, &self.shared.account))
+        partition.map_or_else(Swept::default, |p| p.sweep(due, &self.shared.account))
     }
 
     fn changes(
@@ -129,14 +169,16 @@ impl Store for MemoryStore {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Change>, OpLogGap> {
-        self.get(partition)
-            .map_or_else(|| Ok(Vec::new()), |p| p.changes(from, limit))
+        self.get(partition).map_or_else(
+            || Ok(Vec::new()),
+            |p| p.trail.lock().log.changes(from, limit),
+        )
     }
 
     fn newest(&self) -> Stamp {
-        self.partitions
+        self.trails
             .iter()
-            .map(|p| p.trail().newest)
+            .map(|trail| trail.lock().newest)
             .max()
             .unwrap_or_default()
     }

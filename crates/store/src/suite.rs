@@ -41,6 +41,7 @@ pub use scanning::{
 
 mod sweeping;
 pub use sweeping::{
+    a_life_cut_short_is_kept_for_the_grace, a_sweep_counts_the_siblings_it_took,
     a_sweep_takes_what_is_due_and_nothing_else, a_sweep_tells_what_it_gave_back,
     swept_tables_give_their_memory_back,
 };
@@ -79,6 +80,8 @@ macro_rules! engine_suite {
             a_scan_keeps_to_its_partition,
             partitions_that_do_not_exist_are_empty,
             a_sweep_takes_what_is_due_and_nothing_else,
+            a_life_cut_short_is_kept_for_the_grace,
+            a_sweep_counts_the_siblings_it_took,
             a_sweep_tells_what_it_gave_back,
             swept_tables_give_their_memory_back,
             a_full_store_lets_go_of_the_shortest_records,

@@ -71,7 +71,7 @@ fn the_account_is_what_the_allocator_gave() {
         for before_ms in [1, 4, 9] {
             check(&store, &mut total, "a sweep", || {
                 for p in 0..16 {
-                    store.sweep(henge_ring::Partition(p), before_ms);
+                    store.sweep(henge_ring::Partition(p), before_ms, 0);
                 }
             });
         }

@@ -1,149 +1,222 @@
-//! The entries of one token, packed into one allocation.
+//! The entries of one token.
 //!
-//! A chain is a row of entries, nearly always one: two keys share a 64-bit token once in 2^64
-//! pairs, unless someone makes them on purpose. An entry is
+//! A chain is nearly always one entry: two keys share a 64-bit token once in 2^64 pairs, unless
+//! someone makes them on purpose. So one entry lies in the table's slot itself, its digest beside
+//! the pointer: comparing digests does not touch the record, which is where the processor would
+//! have to wait for memory. More entries lie in a list of their own.
+//!
+//! An entry's allocation is
 //!
 //! ```text
-//! digest (8 bytes) | key length | record length | key | record
+//! key length (4 bytes, little-endian) | key | record
 //! ```
 //!
-//! with lengths as LEB128 (7 bits a byte, low bits first), which is 11 bytes before a key shorter
-//! than 128 bytes and a record shorter than 16 KiB. Keys in a chain differ; their order means
-//! nothing.
-//!
-//! Chains never leave the process, and only this module makes them: one that cannot be read is a
-//! bug here, and panics.
+//! Keys in a chain differ; their order means nothing. Entries never leave the process, and only
+//! this module makes them: one that cannot be read is a bug here, and panics.
 
-use std::ops::Range;
+use std::{mem, slice};
 
 use henge_versioning::RecordRef;
 
-use crate::Stored;
+use super::account::{Account, allocation};
+use crate::{MAX_KEYS_PER_TOKEN, StoreError, Stored};
 
-const DIGEST_LEN: usize = 8;
+const KEY_LEN: usize = size_of::<u32>();
 
-/// One key with its record, read from a chain.
+/// One key with its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
-    pub(super) key: &'a [u8],
-    pub(super) record: &'a [u8],
-    pub(super) digest: u64,
-    /// Where the entry lies in its chain.
-    pub(super) span: Range<usize>,
+pub(super) struct Entry {
+    digest: u64,
+    packed: Box<[u8]>,
 }
 
-impl<'a> Entry<'a> {
-    /// The record, parsed. Only checked records are ever put into a chain.
-    pub(super) fn stored(&self) -> Stored<'a> {
-        let record =
-            RecordRef::parse(self.record).expect("records are checked before they are kept");
+impl Entry {
+    /// Packs a key and a record, which must be one, into one exact allocation.
+    pub(super) fn new(key: &[u8], record: &[u8], digest: u64) -> Self {
+        let key_len = u32::try_from(key.len()).expect("keys are shorter than 4 GiB");
+        let mut packed = Vec::with_capacity(KEY_LEN + key.len() + record.len());
+        packed.extend_from_slice(&key_len.to_le_bytes());
+        packed.extend_from_slice(key);
+        packed.extend_from_slice(record);
+        Self {
+            digest,
+            packed: packed.into_boxed_slice(),
+        }
+    }
+
+    /// What an entry of such a key and record takes.
+    pub(super) fn cost_of(key: &[u8], record: &[u8]) -> u64 {
+        allocation(KEY_LEN + key.len() + record.len())
+    }
+
+    /// What it takes.
+    pub(super) fn cost(&self) -> u64 {
+        allocation(self.packed.len())
+    }
+
+    /// Digest of the record, read from the table's slot.
+    #[inline]
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// All of its allocation, for whoever wants it in cache.
+    #[inline]
+    pub(super) fn packed(&self) -> &[u8] {
+        &self.packed
+    }
+
+    #[inline]
+    fn record_at(&self) -> usize {
+        let (len, _) = self
+            .packed
+            .split_first_chunk()
+            .expect("an entry begins with its key's length");
+        KEY_LEN + u32::from_le_bytes(*len) as usize
+    }
+
+    /// The key.
+    #[inline]
+    pub(super) fn key(&self) -> &[u8] {
+        &self.packed[KEY_LEN..self.record_at()]
+    }
+
+    /// The record, parsed. Only checked records are ever put into an entry.
+    #[inline]
+    pub(super) fn stored(&self) -> Stored<'_> {
+        let record = &self.packed[self.record_at()..];
         Stored {
-            record,
+            record: RecordRef::parse(record).expect("records are checked before they are kept"),
             digest: self.digest,
         }
     }
-}
 
-/// The entries of a chain.
-pub(super) fn entries(chain: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let entry = (at < chain.len()).then(|| entry_at(chain, at))?;
-        at = entry.span.end;
-        Some(entry)
-    })
-}
-
-/// The entry of `key`.
-#[inline]
-pub(super) fn find<'a>(chain: &'a [u8], key: &[u8]) -> Option<Entry<'a>> {
-    entries(chain).find(|entry| entry.key == key)
-}
-
-#[inline]
-fn entry_at(chain: &[u8], start: usize) -> Entry<'_> {
-    let (digest, rest) = chain[start..]
-        .split_first_chunk()
-        .expect("an entry begins with a digest");
-    let mut at = chain.len() - rest.len();
-    let key_len = read_len(chain, &mut at);
-    let record_len = read_len(chain, &mut at);
-    let (key_end, end) = (at + key_len, at + key_len + record_len);
-    Entry {
-        key: &chain[at..key_end],
-        record: &chain[key_end..end],
-        digest: u64::from_le_bytes(*digest),
-        span: start..end,
+    /// Whether it holds this record, of this digest. Different digests are the rule, and settle it.
+    #[inline]
+    pub(super) fn holds(&self, record: &[u8], digest: u64) -> bool {
+        self.digest == digest && &self.packed[self.record_at()..] == record
     }
-}
 
-/// How long the chain `splice` makes will be.
-pub(super) fn spliced_len(chain: &[u8], cut: &Range<usize>, key: &[u8], record: &[u8]) -> usize {
-    let lengths = len_len(key.len()) + len_len(record.len());
-    chain.len() - cut.len() + DIGEST_LEN + lengths + key.len() + record.len()
-}
-
-/// A copy of `chain` with an entry in place of the bytes of `cut`, in one exact allocation. An
-/// empty `cut` at the end adds the entry; the span of another replaces that one.
-pub(super) fn splice(
-    chain: &[u8],
-    cut: Range<usize>,
-    key: &[u8],
-    record: &[u8],
-    digest: u64,
-) -> Box<[u8]> {
-    let mut out = Vec::with_capacity(spliced_len(chain, &cut, key, record));
-    out.extend_from_slice(&chain[..cut.start]);
-    out.extend_from_slice(&digest.to_le_bytes());
-    write_len(&mut out, key.len());
-    write_len(&mut out, record.len());
-    out.extend_from_slice(key);
-    out.extend_from_slice(record);
-    out.extend_from_slice(&chain[cut.end..]);
-    out.into_boxed_slice()
-}
-
-/// Puts a record of the same length in the place of the one at `span`.
-pub(super) fn overwrite(chain: &mut [u8], span: Range<usize>, record: &[u8], digest: u64) {
-    let entry = &mut chain[span];
-    entry[..DIGEST_LEN].copy_from_slice(&digest.to_le_bytes());
-    let start = entry.len() - record.len();
-    entry[start..].copy_from_slice(record);
-}
-
-/// A copy of `chain` with only the entries that `keep` names, in one exact allocation.
-pub(super) fn retain(chain: &[u8], keep: impl Fn(&Entry<'_>) -> bool) -> Box<[u8]> {
-    let kept = || entries(chain).filter(&keep).map(|entry| &chain[entry.span]);
-    let mut out = Vec::with_capacity(kept().map(<[u8]>::len).sum());
-    kept().for_each(|entry| out.extend_from_slice(entry));
-    out.into_boxed_slice()
-}
-
-/// Bytes that `write_len` takes for `len`.
-fn len_len(len: usize) -> usize {
-    (usize::BITS - len.leading_zeros()).div_ceil(7).max(1) as usize
-}
-
-fn write_len(out: &mut Vec<u8>, mut len: usize) {
-    while len >= 0x80 {
-        out.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    out.push(len as u8);
-}
-
-#[inline]
-fn read_len(chain: &[u8], at: &mut usize) -> usize {
-    let (mut len, mut shift) = (0, 0);
-    loop {
-        let byte = chain[*at];
-        *at += 1;
-        len |= usize::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return len;
+    /// Puts a record of the same length in the place of the present one; `false` if it is longer or
+    /// shorter.
+    #[inline]
+    pub(super) fn overwrite(&mut self, record: &[u8], digest: u64) -> bool {
+        let at = self.record_at();
+        let place = &mut self.packed[at..];
+        let fits = place.len() == record.len();
+        if fits {
+            place.copy_from_slice(record);
+            self.digest = digest;
         }
-        shift += 7;
+        fits
     }
+}
+
+/// The entries of one token; at least one, but for a moment before its slot is removed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Chain {
+    /// The rule.
+    One(Entry),
+    /// At least two, at most [`MAX_KEYS_PER_TOKEN`].
+    Many(Box<[Entry]>),
+}
+
+// A slot of the table is this and the token: two fill a cache line.
+const _: () = assert!(size_of::<Chain>() == 24);
+
+impl Chain {
+    /// The entries.
+    #[inline]
+    pub(super) fn entries(&self) -> &[Entry] {
+        match self {
+            Self::One(entry) => slice::from_ref(entry),
+            Self::Many(entries) => entries,
+        }
+    }
+
+    /// The entry of `key`.
+    #[inline]
+    pub(super) fn find(&self, key: &[u8]) -> Option<&Entry> {
+        self.entries().iter().find(|entry| entry.key() == key)
+    }
+
+    /// The entry of `key`, to be written.
+    #[inline]
+    pub(super) fn find_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let entries = match self {
+            Self::One(entry) => slice::from_mut(entry),
+            Self::Many(entries) => entries,
+        };
+        entries.iter_mut().find(|entry| entry.key() == key)
+    }
+
+    /// The digest of the record under `key`. A sole entry is taken for that of `key` unseen: see
+    /// [`Store::digest`](crate::Store::digest).
+    #[inline]
+    pub(super) fn digest(&self, key: &[u8]) -> Option<u64> {
+        match self {
+            Self::One(entry) => Some(entry.digest()),
+            Self::Many(_) => self.find(key).map(Entry::digest),
+        }
+    }
+
+    /// Adds the entry of a key that has none yet, and charges the account for it. Nothing changes
+    /// if that is refused.
+    #[cold]
+    pub(super) fn push(
+        &mut self,
+        key: &[u8],
+        record: &[u8],
+        digest: u64,
+        account: &Account,
+    ) -> Result<(), StoreError> {
+        let count = self.entries().len();
+        if count >= MAX_KEYS_PER_TOKEN {
+            return Err(StoreError::Crowded { count });
+        }
+        account.charge(Entry::cost_of(key, record) + list_cost(count + 1) - list_cost(count))?;
+        let mut entries = match mem::replace(self, Self::Many(Box::default())) {
+            Self::One(entry) => vec![entry],
+            Self::Many(entries) => entries.into_vec(),
+        };
+        entries.reserve_exact(1);
+        entries.push(Entry::new(key, record, digest));
+        *self = Self::Many(entries.into_boxed_slice());
+        Ok(())
+    }
+
+    /// Removes all entries but those that `keep` names; tells whether there are any. If not, the
+    /// chain is no longer whole and its slot must go.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) -> bool {
+        let Self::Many(entries) = self else {
+            return self.entries().iter().any(keep);
+        };
+        let mut left = mem::take(entries).into_vec();
+        left.retain(&mut keep);
+        let is_any_left = !left.is_empty();
+        *self = match left.pop() {
+            Some(entry) if left.is_empty() => Self::One(entry),
+            last => {
+                left.extend(last);
+                Self::Many(left.into_boxed_slice())
+            }
+        };
+        is_any_left
+    }
+
+    /// What it takes beside its slot.
+    pub(super) fn cost(&self) -> u64 {
+        let entries = self.entries();
+        list_cost(entries.len()) + entries.iter().map(Entry::cost).sum::<u64>()
+    }
+}
+
+/// What the list of so many entries takes.
+fn list_cost(count: usize) -> u64 {
+    if count < 2 {
+        return 0;
+    }
+    allocation(count * size_of::<Entry>())
 }
 
 #[cfg(test)]

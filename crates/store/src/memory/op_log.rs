@@ -9,9 +9,8 @@
 //! given position n must find a later change of that key at a position after n, so merging would
 //! need to know what was given to whom, or leave holes in the positions.
 
-use std::collections::VecDeque;
-
 use henge_ring::Token;
+use prefetch_index::prefetch_index;
 
 use super::account::{Account, allocation};
 use crate::{Change, OpLogGap};
@@ -21,19 +20,25 @@ const ENTRY_LEN: usize = size_of::<Token>();
 /// The first allocation, in entries: together with the allocator's header, 64 bytes.
 const FIRST_ENTRIES: usize = 7;
 
-/// A ring of the latest changes.
+/// A ring of the latest changes. In 32 bytes (a `VecDeque` and the position would take 40), so that
+/// the trail it is part of fills one cache line.
 #[derive(Debug, Default)]
 pub(super) struct OpLog {
     /// Position of the oldest entry, or of the next one if there is none.
     oldest: u64,
-    tokens: VecDeque<Token>,
+    /// Room for entries. They begin at `head` and go on from the end to the start.
+    ring: Box<[Token]>,
+    /// Where in the ring the oldest entry is.
+    head: u32,
+    /// How many entries there are.
+    len: u32,
 }
 
 impl OpLog {
     /// How many entries a log of `bytes` bytes can have, its allocation's header included.
     pub(super) fn entries_in(bytes: u64) -> usize {
         let entries = (bytes & !15).saturating_sub(8) / ENTRY_LEN as u64;
-        let entries = usize::try_from(entries).unwrap_or(usize::MAX / ENTRY_LEN);
+        let entries = u32::try_from(entries).unwrap_or(u32::MAX) as usize;
         if cost(entries) > bytes { 0 } else { entries }
     }
 
@@ -41,25 +46,47 @@ impl OpLog {
     /// is left, pushes the oldest entry out.
     #[inline]
     pub(super) fn append(&mut self, token: Token, max_entries: usize, account: &Account) {
-        if self.tokens.len() == self.tokens.capacity() && !self.grow(max_entries, account) {
-            self.oldest += 1;
-            if self.tokens.pop_front().is_none() {
-                return;
-            }
+        let (len, room) = (self.len as usize, self.ring.len());
+        if len < room || self.grow(max_entries, account) {
+            let at = self.at(len);
+            self.ring[at] = token;
+            self.len += 1;
+            return;
         }
-        self.tokens.push_back(token);
+        self.oldest += 1;
+        if let Some(oldest) = self.ring.get_mut(self.head as usize) {
+            *oldest = token;
+            self.head = self.at(1) as u32;
+        }
+    }
+
+    /// Asks for the line that the next entry goes to.
+    #[inline]
+    pub(super) fn warm(&self) {
+        prefetch_index(&self.ring, self.at(self.len as usize));
+    }
+
+    /// Where in the ring the nth entry is.
+    #[inline]
+    fn at(&self, nth: usize) -> usize {
+        let (at, room) = (self.head as usize + nth, self.ring.len());
+        if at < room { at } else { at - room }
     }
 
     /// Makes room for more entries; tells whether it could.
     #[cold]
     fn grow(&mut self, max_entries: usize, account: &Account) -> bool {
-        let old = self.tokens.capacity();
+        let old = self.ring.len();
         // One more than double, so that an allocation with its header fills whole steps of 16.
         let new = (2 * old + 1).max(FIRST_ENTRIES).min(max_entries);
         if new <= old || account.resize(cost(old), cost(new)).is_err() {
             return false;
         }
-        self.tokens.reserve_exact(new - self.tokens.len());
+        let mut ring = Vec::with_capacity(new);
+        ring.extend((0..self.len as usize).map(|nth| self.ring[self.at(nth)]));
+        ring.resize(new, Token(0));
+        self.ring = ring.into_boxed_slice();
+        self.head = 0;
         true
     }
 
@@ -70,15 +97,17 @@ impl OpLog {
             oldest: self.oldest,
             asked: from,
         };
+        let len = self.len as usize;
         let skipped = from
             .checked_sub(self.oldest)
             .and_then(|n| usize::try_from(n).ok());
-        let skipped = skipped.filter(|&n| n <= self.tokens.len()).ok_or(gap)?;
-        let tokens = self.tokens.range(skipped..).take(limit);
-        Ok((from..)
-            .zip(tokens)
-            .map(|(seq, &token)| Change { seq, token })
-            .collect())
+        let skipped = skipped.filter(|&n| n <= len).ok_or(gap)?;
+        let shown = (skipped..len).take(limit);
+        let change = |(seq, nth)| Change {
+            seq,
+            token: self.ring[self.at(nth)],
+        };
+        Ok((from..).zip(shown).map(change).collect())
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::{
     hash::BuildHasherDefault,
-    ops::Range,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,11 +16,11 @@ use henge_versioning::{DecodeError, NEVER, RecordRef, Stamp};
 
 use super::{
     account::{Account, allocation},
-    chain,
+    chain::{Chain, Entry},
     op_log::OpLog,
     token_hash::{TokenHasher, spread},
 };
-use crate::{Change, Decision, Key, MAX_KEYS_PER_TOKEN, OpLogGap, StoreError, Stored, Written};
+use crate::{Decision, Key, StoreError, Stored, Written};
 
 /// The least dashmap can do. More would help only if many threads wrote to one partition at a time,
 /// and each costs 128 bytes a partition.
@@ -29,23 +28,60 @@ const SHARDS: usize = 2;
 
 /// Token to chain. Its shards are used directly (dashmap's `raw-api`), because what an insertion
 /// will cost has to be known, and may have to be refused, before the table grows, under one lock.
-pub(super) type Table = DashMap<u64, Box<[u8]>, BuildHasherDefault<TokenHasher>>;
+/// (One such map for the whole store, a shard for each partition, would save a look at a list of
+/// maps that is small enough to stay in cache; but then a partition could not be walked by itself.)
+pub(super) type Table = DashMap<u64, Chain, BuildHasherDefault<TokenHasher>>;
 
-/// See the module. `PartitionMap` knows nothing of the other partitions but their common account.
-#[derive(Debug)]
-pub(super) struct PartitionMap {
-    pub(super) table: Table,
-    trail: Mutex<Trail>,
+/// An empty table.
+pub(super) fn new_table() -> Table {
+    DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), SHARDS)
 }
 
-/// What a partition remembers of its changes.
+/// Bytes that an empty table has allocated outside of itself.
+pub(super) fn fixed_cost(table: &Table) -> u64 {
+    allocation(size_of_val(table.shards()))
+}
+
+/// One partition of a store. See the module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PartitionRef<'a> {
+    pub(super) table: &'a Table,
+    pub(super) trail: &'a Trail,
+}
+
+/// What a partition remembers of its changes: one cache line, which reads do not touch.
 #[derive(Debug)]
-pub(super) struct Trail {
+#[repr(align(64))]
+pub(super) struct Trail(Mutex<Changed>);
+
+const _: () = assert!(size_of::<Trail>() == 64);
+
+/// The content of a [`Trail`].
+#[derive(Debug)]
+pub(super) struct Changed {
     pub(super) log: OpLog,
     /// The newest stamp ever written here.
     pub(super) newest: Stamp,
-    /// No record here has an earlier horizon. The earliest may have gone since, or moved on.
-    pub(super) earliest_horizon: u64,
+    /// No record here may be removed earlier. The one that had this time may have gone since, or
+    /// moved on.
+    pub(super) earliest_due: u64,
+}
+
+impl Trail {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Changed {
+            log: OpLog::default(),
+            newest: Stamp::default(),
+            earliest_due: NEVER,
+        }))
+    }
+
+    /// Locks it. A panic elsewhere while it was locked does not spoil it: each of its parts is
+    /// whole after every statement that changes it.
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, Changed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What all partitions of a store share.
@@ -60,17 +96,19 @@ pub(super) struct Shared {
 struct Checked {
     digest: u64,
     newest: Stamp,
-    horizon: u64,
+    /// The earliest time at which any sweep could remove it.
+    due: u64,
     is_dead: bool,
 }
 
 impl Checked {
+    #[inline]
     fn new(record: &[u8]) -> Result<Self, DecodeError> {
         let record = RecordRef::parse(record)?;
         Ok(Self {
             digest: record.digest(),
             newest: record.newest(),
-            horizon: record.horizon(),
+            due: record.removable_at(0),
             is_dead: record.is_dead(),
         })
     }
@@ -88,7 +126,7 @@ impl TableSize {
     /// Bytes of its one allocation: slots, a control byte for each, and one group of control bytes
     /// repeated at the end. Empty tables have none.
     pub(super) fn cost(self) -> u64 {
-        const SLOT: usize = size_of::<(u64, SharedValue<Box<[u8]>>)>();
+        const SLOT: usize = size_of::<(u64, SharedValue<Chain>)>();
         const GROUP: usize = 16;
         if self.capacity == 0 {
             return 0;
@@ -128,31 +166,7 @@ macro_rules! size_of_table {
 }
 pub(super) use size_of_table;
 
-impl PartitionMap {
-    pub(super) fn new() -> Self {
-        let table = DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), SHARDS);
-        let trail = Trail {
-            log: OpLog::default(),
-            newest: Stamp::default(),
-            earliest_horizon: NEVER,
-        };
-        Self {
-            table,
-            trail: Mutex::new(trail),
-        }
-    }
-
-    /// Bytes that an empty partition has allocated outside of itself.
-    pub(super) fn fixed_cost(&self) -> u64 {
-        allocation(size_of_val(self.table.shards()))
-    }
-
-    /// Locks the trail. A panic elsewhere while it was locked does not spoil it: each of its parts
-    /// is whole after every statement that changes it.
-    pub(super) fn trail(&self) -> MutexGuard<'_, Trail> {
-        self.trail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl PartitionRef<'_> {
     /// The shard of a token, and the token spread for it.
     #[inline]
     pub(super) fn shard_of(&self, token: u64) -> (usize, u64) {
@@ -160,17 +174,17 @@ impl PartitionMap {
         (self.table.determine_shard(hash as usize), hash)
     }
 
-    /// [`Store::read`](crate::Store::read).
+    /// Shows the chain of a token, which stays locked meanwhile.
     #[inline]
-    pub(super) fn read(&self, key: Key<'_>, visit: &mut dyn FnMut(Option<Stored<'_>>)) {
-        let (shard, hash) = self.shard_of(key.token.0);
+    pub(super) fn look<T>(&self, token: u64, look: impl FnOnce(Option<&Chain>) -> T) -> T {
+        let (shard, hash) = self.shard_of(token);
         let shard = self.table.shards()[shard].read();
-        let slot = shard.get(hash, |(token, _)| *token == key.token.0);
-        let entry = slot.and_then(|(_, chain)| chain::find(chain.get(), key.bytes));
-        visit(entry.map(|entry| entry.stored()));
+        let slot = shard.get(hash, |(other, _)| *other == token);
+        look(slot.map(|(_, chain)| chain.get()))
     }
 
     /// [`Store::update`](crate::Store::update), with the scratch buffer to use.
+    #[inline]
     pub(super) fn update(
         &self,
         key: Key<'_>,
@@ -185,10 +199,9 @@ impl PartitionMap {
             update_chain(chain.get_mut(), key, decide, scratch, &shared.account)?
         } else if decide(None, scratch) == Decision::Write {
             let checked = Checked::new(scratch)?;
-            let size = size_of_table!(shard);
-            let cost = allocation(chain::spliced_len(&[], &(0..0), key.bytes, scratch));
+            let (size, cost) = (size_of_table!(shard), Entry::cost_of(key.bytes, scratch));
             shared.account.charge(cost + size.growth())?;
-            let chain = chain::splice(&[], 0..0, key.bytes, scratch, checked.digest);
+            let chain = Chain::One(Entry::new(key.bytes, scratch, checked.digest));
             let slot = (key.token.0, SharedValue::new(chain));
             shard.insert(hash, slot, |(token, _)| spread(*token));
             let unused = size.cost() + size.growth() - size_of_table!(shard).cost();
@@ -207,74 +220,63 @@ impl PartitionMap {
     /// Puts a change on the trail. The key's shard must still be locked.
     #[inline]
     fn note(&self, token: Token, checked: &Checked, shared: &Shared) {
-        let mut trail = self.trail();
+        let mut trail = self.trail.lock();
         trail
             .log
             .append(token, shared.max_log_entries, &shared.account);
         trail.newest = trail.newest.max(checked.newest);
-        trail.earliest_horizon = trail.earliest_horizon.min(checked.horizon);
-    }
-
-    /// [`Store::changes`](crate::Store::changes).
-    pub(super) fn changes(&self, from: u64, limit: usize) -> Result<Vec<Change>, OpLogGap> {
-        self.trail().log.changes(from, limit)
+        trail.earliest_due = trail.earliest_due.min(checked.due);
     }
 }
 
 /// Updates a key whose token is in the table. `None`: nothing changed.
+#[inline]
 fn update_chain(
-    chain: &mut Box<[u8]>,
+    chain: &mut Chain,
     key: Key<'_>,
     decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
     scratch: &mut Vec<u8>,
     account: &Account,
 ) -> Result<Option<Checked>, StoreError> {
-    let present = chain::find(chain, key.bytes);
-    let decision = decide(present.as_ref().map(|entry| entry.stored()), scratch);
-    let same = present
-        .as_ref()
-        .is_some_and(|entry| entry.record == scratch.as_slice());
-    if decision == Decision::Keep || same {
+    let Some(entry) = chain.find_mut(key.bytes) else {
+        return add(chain, key, decide, scratch, account);
+    };
+    if decide(Some(entry.stored()), scratch) == Decision::Keep {
         return Ok(None);
     }
     let checked = Checked::new(scratch)?;
-    if let Some(entry) = present {
-        let (span, in_place) = (entry.span, entry.record.len() == scratch.len());
-        if in_place {
-            chain::overwrite(chain, span, scratch, checked.digest);
+    if entry.holds(scratch, checked.digest) {
+        return Ok(None);
+    }
+    if !entry.overwrite(scratch, checked.digest) {
+        let (old, new) = (entry.cost(), Entry::cost_of(key.bytes, scratch));
+        if checked.is_dead {
+            // Destroying what is held must always be possible. It hardly ever takes more: only
+            // where a record without deadline has a value of less than 6 bytes, and then one step
+            // of 16.
+            account.settle(old, new);
         } else {
-            replace(chain, span, key, scratch, &checked, account)?;
+            account.resize(old, new)?;
         }
-    } else {
-        let count = chain::entries(chain).count();
-        if count >= MAX_KEYS_PER_TOKEN {
-            return Err(StoreError::Crowded { count });
-        }
-        let end = chain.len()..chain.len();
-        replace(chain, end, key, scratch, &checked, account)?;
-        account.add_records(1);
+        *entry = Entry::new(key.bytes, scratch, checked.digest);
     }
     Ok(Some(checked))
 }
 
-/// Puts an entry in place of the bytes of `cut`, in a new allocation.
-fn replace(
-    chain: &mut Box<[u8]>,
-    cut: Range<usize>,
+/// Adds a key to the chain of another one's token.
+#[cold]
+fn add(
+    chain: &mut Chain,
     key: Key<'_>,
-    record: &[u8],
-    checked: &Checked,
+    decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+    scratch: &mut Vec<u8>,
     account: &Account,
-) -> Result<(), StoreError> {
-    let new_len = chain::spliced_len(chain, &cut, key.bytes, record);
-    let (old, new) = (allocation(chain.len()), allocation(new_len));
-    if checked.is_dead && !cut.is_empty() {
-        // Destroying what is held must always be possible. It hardly ever takes more: only where a
-        // record without deadline has a value of less than 6 bytes, and then one step of 16.
-        account.settle(old, new);
-    } else {
-        account.resize(old, new)?;
+) -> Result<Option<Checked>, StoreError> {
+    if decide(None, scratch) == Decision::Keep {
+        return Ok(None);
     }
-    *chain = chain::splice(chain, cut, key.bytes, record, checked.digest);
-    Ok(())
+    let checked = Checked::new(scratch)?;
+    chain.push(key.bytes, scratch, checked.digest, account)?;
+    account.add_records(1);
+    Ok(Some(checked))
 }

@@ -1,15 +1,16 @@
 //! Taking away records past their horizon.
 //!
-//! There is no timer and no index of expiries. Each partition keeps a lower bound of its horizons,
-//! so that a sweep with nothing to do costs one lock; otherwise it looks at every record, each
-//! under its own short lock, and finds the bound anew.
+//! There is no timer and no index of expiries. Each partition keeps a lower bound of the times at
+//! which its records may go, so that a sweep with nothing to do costs one lock; otherwise it looks
+//! at every record, each under its own short lock, and finds the bound anew. A write lowers the
+//! bound to when its record may go without any grace, which is never too late.
 
-use henge_versioning::NEVER;
+use henge_versioning::{Form, NEVER};
 
 use super::{
-    account::{Account, allocation},
-    chain::{self, Entry},
-    partition::{PartitionMap, TableSize, size_of_table},
+    account::Account,
+    chain::{Chain, Entry},
+    partition::{PartitionRef, TableSize, size_of_table},
     token_hash::spread,
 };
 use crate::Swept;
@@ -18,38 +19,72 @@ use crate::Swept;
 /// records costs far more than moving the rest, and a table that breathes is left alone.
 const SHRINK_BELOW: usize = 8;
 
-impl PartitionMap {
+/// What a sweep removes: all that may go by now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// The time.
+    pub(super) before_ms: u64,
+    /// How long a record is kept after a deadline that lies before its horizon.
+    pub(super) grace_ms: u64,
+}
+
+impl Due {
+    /// When an entry may go.
+    fn of(self, entry: &Entry) -> u64 {
+        entry.stored().record.removable_at(self.grace_ms)
+    }
+
+    /// When the first of some may go.
+    fn earliest(self, chain: &Chain) -> u64 {
+        let times = chain.entries().iter().map(|entry| self.of(entry));
+        times.min().unwrap_or(NEVER)
+    }
+
+    /// [`NEVER`] does not come, whatever the time.
+    fn is_reached(self, at: u64) -> bool {
+        at != NEVER && at <= self.before_ms
+    }
+}
+
+impl Swept {
+    fn count(&mut self, entry: &Entry) {
+        self.records += 1;
+        self.siblings += u64::from(entry.stored().record.form() == Form::Siblings);
+    }
+}
+
+impl PartitionRef<'_> {
     /// [`Store::sweep`](crate::Store::sweep).
-    pub(super) fn sweep(&self, before_ms: u64, account: &Account) -> Swept {
+    pub(super) fn sweep(&self, due: Due, account: &Account) -> Swept {
         // The bound is taken away first and the tokens are read after it. A record written
         // in between lowers the bound again by itself; one written earlier is found below.
         {
-            let mut trail = self.trail();
-            if !is_due(trail.earliest_horizon, before_ms) {
+            let mut trail = self.trail.lock();
+            if !due.is_reached(trail.earliest_due) {
                 return Swept::default();
             }
-            trail.earliest_horizon = NEVER;
+            trail.earliest_due = NEVER;
         }
         let tokens: Vec<u64> = self.table.iter().map(|slot| *slot.key()).collect();
         let mut earliest = NEVER;
         let mut swept = Swept::default();
         for token in tokens {
-            earliest = earliest.min(self.sweep_token(token, before_ms, &mut swept));
+            earliest = earliest.min(self.sweep_token(token, due, &mut swept));
         }
         if swept.records > 0 {
             swept.bytes += self.shrink();
         }
         account.refund(swept.bytes);
         account.remove_records(swept.records);
-        let mut trail = self.trail();
-        trail.earliest_horizon = trail.earliest_horizon.min(earliest);
+        let mut trail = self.trail.lock();
+        trail.earliest_due = trail.earliest_due.min(earliest);
         swept
     }
 
-    /// Removes what is due under one token; returns the earliest horizon that is left.
-    fn sweep_token(&self, token: u64, before_ms: u64, swept: &mut Swept) -> u64 {
-        let earliest = self.earliest_of(token);
-        if !is_due(earliest, before_ms) {
+    /// Removes what is due under one token; returns when the first of the rest is.
+    fn sweep_token(&self, token: u64, due: Due, swept: &mut Swept) -> u64 {
+        let earliest = self.look(token, |chain| chain.map_or(NEVER, |it| due.earliest(it)));
+        if !due.is_reached(earliest) {
             return earliest;
         }
         let (shard, hash) = self.shard_of(token);
@@ -59,24 +94,21 @@ impl PartitionMap {
         };
         // Only what this lock protects counts: the record may have been written again since.
         let chain = slot.get_mut();
-        let kept = chain::retain(chain, |entry| !is_due(horizon(entry), before_ms));
-        swept.records += (chain::entries(chain).count() - chain::entries(&kept).count()) as u64;
-        swept.bytes += allocation(chain.len()) - allocation(kept.len());
-        let earliest = earliest_in(&kept);
-        if kept.is_empty() {
-            shard.remove_entry(hash, |(other, _)| *other == token);
-        } else {
-            *chain = kept;
+        let before = chain.cost();
+        let is_any_left = chain.retain(|entry| {
+            let goes = due.is_reached(due.of(entry));
+            if goes {
+                swept.count(entry);
+            }
+            !goes
+        });
+        if is_any_left {
+            swept.bytes += before - chain.cost();
+            return due.earliest(chain);
         }
-        earliest
-    }
-
-    /// The earliest horizon under a token.
-    fn earliest_of(&self, token: u64) -> u64 {
-        let (shard, hash) = self.shard_of(token);
-        let shard = self.table.shards()[shard].read();
-        let slot = shard.get(hash, |(other, _)| *other == token);
-        slot.map_or(NEVER, |(_, chain)| earliest_in(chain.get()))
+        swept.bytes += before;
+        shard.remove_entry(hash, |(other, _)| *other == token);
+        NEVER
     }
 
     /// Shrinks tables that are mostly empty; returns the bytes given back.
@@ -93,20 +125,4 @@ impl PartitionMap {
         }
         freed
     }
-}
-
-fn horizon(entry: &Entry<'_>) -> u64 {
-    entry.stored().record.horizon()
-}
-
-fn earliest_in(chain: &[u8]) -> u64 {
-    chain::entries(chain)
-        .map(|entry| horizon(&entry))
-        .min()
-        .unwrap_or(NEVER)
-}
-
-/// A horizon of [`NEVER`] is never due, whatever the time.
-fn is_due(horizon: u64, before_ms: u64) -> bool {
-    horizon != NEVER && horizon <= before_ms
 }

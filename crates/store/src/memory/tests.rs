@@ -101,10 +101,10 @@ fn a_sweep_with_nothing_due_does_not_look_at_the_records() {
         token: Token(5),
     };
     put(&store, key, 10);
-    let earliest = || store.partitions[0].trail().earliest_horizon;
+    let earliest = || store.trails[0].lock().earliest_due;
     assert_eq!(earliest(), 1_000);
-    store.sweep(Partition(0), 999);
+    store.sweep(Partition(0), 999, 0);
     assert_eq!(earliest(), 1_000);
-    store.sweep(Partition(0), 1_000);
+    store.sweep(Partition(0), 1_000, 0);
     assert_eq!(earliest(), henge_versioning::NEVER);
 }

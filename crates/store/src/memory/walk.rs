@@ -8,7 +8,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::{chain, partition::PartitionMap};
+use super::partition::PartitionRef;
 use crate::{Cursor, Stored};
 
 /// The next tokens of a partition, in order.
@@ -18,7 +18,7 @@ struct Page {
     more: bool,
 }
 
-impl PartitionMap {
+impl PartitionRef<'_> {
     /// [`Store::scan`](crate::Store::scan). A limit of 0 counts as 1, so that a scan moves on.
     pub(super) fn scan(
         &self,
@@ -73,14 +73,12 @@ impl PartitionMap {
 
     /// Shows the records of one token; tells how many there were.
     fn show(&self, token: u64, visit: &mut dyn FnMut(&[u8], Stored<'_>)) -> usize {
-        let (shard, hash) = self.shard_of(token);
-        let shard = self.table.shards()[shard].read();
-        let Some((_, chain)) = shard.get(hash, |(other, _)| *other == token) else {
-            return 0;
-        };
-        let entries = chain::entries(chain.get());
-        entries
-            .map(|entry| visit(entry.key, entry.stored()))
-            .count()
+        self.look(token, |chain| {
+            let entries = chain.map_or(&[][..], |chain| chain.entries());
+            entries
+                .iter()
+                .for_each(|entry| visit(entry.key(), entry.stored()));
+            entries.len()
+        })
     }
 }

@@ -4,7 +4,7 @@ use henge_ring::Partition;
 
 use super::{
     Make,
-    records::{Name, dead, get, name, put, scan, unlimited, value},
+    records::{GRACE, Name, dead, get, name, put, scan, unlimited, value},
 };
 use crate::{MAX_KEYS_PER_TOKEN, Store, StoreError, Written};
 
@@ -31,7 +31,7 @@ pub fn keys_of_one_token_are_kept_apart(make: Make<'_>) {
             Ok(Written::Changed)
         );
     }
-    assert_eq!(store.sweep(Partition(3), 9).records, 10);
+    assert_eq!(store.sweep(Partition(3), 9, GRACE).records, 10);
     let left: Vec<_> = expected
         .drain(10..)
         .map(|(name, record)| (name.to_vec(), record))
@@ -68,6 +68,6 @@ pub fn too_many_keys_of_one_token_are_refused(make: Make<'_>) {
 
     assert_eq!(put(&*store, &twin(5).0, &dead(2, 5)), Ok(Written::Changed));
     assert_eq!(put(&*store, &name(3, 78, 0), &record), Ok(Written::Changed));
-    assert!(store.sweep(Partition(3), 5).records > 0);
+    assert!(store.sweep(Partition(3), 5, GRACE).records > 0);
     assert_eq!(put(&*store, &further, &record), Ok(Written::Changed));
 }

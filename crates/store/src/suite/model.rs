@@ -11,9 +11,9 @@ use proptest::{
 
 use super::{
     Make, Reference,
-    records::{Name, get, key, merge, name, page, put, scan, stamp, unlimited},
+    records::{GRACE, Name, get, key, merge, name, page, put, scan, stamp, unlimited},
 };
-use crate::{Cursor, Decision, Store};
+use crate::{Cursor, Decision, Store, Warm};
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -97,18 +97,37 @@ fn step(engine: &dyn Store, reference: &dyn Store, step: &Step) {
                 Decision::Keep
             })
         })),
-        Step::Read(name) => same(both.map(|store| get(store, name))),
+        Step::Read(name) => {
+            same(both.map(|store| get(store, name)));
+            agrees(engine, name);
+        }
         Step::Page(partition, from, limit) => {
             same(both.map(|store| page(store, *partition, *from, *limit)));
         }
         Step::Sweep(partition, before_ms) => {
-            same(both.map(|store| store.sweep(Partition(*partition), *before_ms).records));
+            same(both.map(|store| {
+                let swept = store.sweep(Partition(*partition), *before_ms, GRACE);
+                (swept.records, swept.siblings)
+            }));
         }
         Step::Changes(partition, from, limit) => {
             same(both.map(|store| store.changes(Partition(*partition), *from, *limit)));
         }
     }
     same(both.map(|store| (store.usage().records, store.newest())));
+}
+
+/// The engine's digest is the record's, or, where nothing is under the key, nothing or another's.
+fn agrees(engine: &dyn Store, name: &Name) {
+    let record = get(engine, name);
+    let digest = engine.digest(key(name));
+    for wanted in [Warm::Digests, Warm::Records, Warm::Updates] {
+        engine.warm(&[key(name).token; 2], wanted);
+    }
+    assert_eq!(get(engine, name), record, "warming changes nothing");
+    if let Some((_, kept)) = record {
+        assert_eq!(digest, Some(kept));
+    }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>([engine, reference]: [T; 2]) {

@@ -1,12 +1,15 @@
 //! Records and keys for the suite, and short forms of the store's operations.
 
 use henge_ring::{Partition, Token};
-use henge_versioning::{ActorId, HlcTime, Stamp, delta};
+use henge_versioning::{ActorId, HlcTime, Stamp, VersionVector, delta, siblings};
 
 use crate::{Cursor, Decision, Key, Limits, Store, StoreError, Written};
 
 /// Bits of the stores that the suite makes: four partitions.
 pub(super) const BITS: u8 = 2;
+
+/// The grace of the suite's sweeps, which is the same in all of them, as it has to be.
+pub(super) const GRACE: u64 = 30;
 
 /// Without a limit, and with the default op log.
 pub(super) fn unlimited() -> Limits {
@@ -55,6 +58,22 @@ pub(super) fn stamp(ms: u64, actor: u64) -> Stamp {
 pub(super) fn value(ms: u64, deadline: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     delta::begin(&mut out, stamp(ms, 1), deadline, bytes);
+    out
+}
+
+/// A set of one sibling, of the life begun at `ms`.
+pub(super) fn sibling(ms: u64, deadline: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let unread = VersionVector::default();
+    siblings::put(
+        None,
+        &unread,
+        ActorId(1),
+        bytes,
+        stamp(ms, 1),
+        Some(deadline),
+        &mut out,
+    );
     out
 }
 

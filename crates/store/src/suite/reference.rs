@@ -6,7 +6,7 @@ use std::{
 };
 
 use henge_ring::{Partition, Token};
-use henge_versioning::{NEVER, RecordRef, Stamp};
+use henge_versioning::{Form, NEVER, RecordRef, Stamp};
 
 use crate::{
     Change, Cursor, Decision, Key, Limits, MAX_KEYS_PER_TOKEN, OpLogGap, Store, StoreError, Stored,
@@ -155,16 +155,20 @@ impl Store for Reference {
         None
     }
 
-    fn sweep(&self, partition: Partition, before_ms: u64) -> Swept {
+    fn sweep(&self, partition: Partition, before_ms: u64, grace_ms: u64) -> Swept {
         let mut contents = self.contents();
         let (records, bytes) = (contents.records.len(), contents.bytes());
+        let mut siblings = 0;
         contents.records.retain(|(token, _), record| {
-            let horizon = stored(record).record.horizon();
-            self.partition_of(*token) != partition || horizon == NEVER || horizon > before_ms
+            let record = stored(record).record;
+            let at = record.removable_at(grace_ms);
+            let stays = self.partition_of(*token) != partition || at == NEVER || at > before_ms;
+            siblings += u64::from(!stays && record.form() == Form::Siblings);
+            stays
         });
-        let records = (records - contents.records.len()) as u64;
         Swept {
-            records,
+            records: (records - contents.records.len()) as u64,
+            siblings,
             bytes: bytes - contents.bytes(),
         }
     }

@@ -5,7 +5,7 @@ use henge_versioning::{NEVER, RecordRef};
 
 use super::{
     Make,
-    records::{Row, name, page, put, scan, unlimited, value},
+    records::{GRACE, Row, name, page, put, scan, unlimited, value},
 };
 use crate::{Cursor, Store};
 
@@ -79,7 +79,7 @@ pub fn partitions_that_do_not_exist_are_empty(make: Make<'_>) {
     filled(&*store, 3, 10);
     for partition in [4, 5, u16::MAX] {
         assert_eq!(scan(&*store, partition, 10), Vec::new());
-        assert_eq!(store.sweep(Partition(partition), NEVER).records, 0);
+        assert_eq!(store.sweep(Partition(partition), NEVER, GRACE).records, 0);
         assert_eq!(store.changes(Partition(partition), 0, 10), Ok(Vec::new()));
     }
 }

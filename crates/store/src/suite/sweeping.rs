@@ -5,7 +5,7 @@ use henge_versioning::NEVER;
 
 use super::{
     Make,
-    records::{dead, extension, get, merge, name, put, scan, unlimited, value},
+    records::{GRACE, dead, extension, get, merge, name, put, scan, sibling, unlimited, value},
 };
 use crate::{Store, Swept};
 
@@ -31,19 +31,16 @@ pub fn a_sweep_takes_what_is_due_and_nothing_else(make: Make<'_>) {
                 .expect("there is no limit");
         }
     }
-    // A deadline that was brought forward does not bring the horizon forward.
-    put(&*store, &name(0, 20, 0), &value(1, 500, b"v")).expect("there is no limit");
-    merge(&*store, &name(0, 20, 0), &extension(1, 2, 50)).expect("there is no limit");
     let logged = store.changes(Partition(0), 0, usize::MAX);
-    assert_eq!(store.sweep(Partition(0), 0), Swept::default());
-    assert_eq!(store.sweep(Partition(0), 100).records, 6);
-    assert_eq!(names_left(&*store, 0), [3, 4, 5, 13, 14, 15, 20]);
+    assert_eq!(store.sweep(Partition(0), 0, GRACE), Swept::default());
+    assert_eq!(store.sweep(Partition(0), 100, GRACE).records, 6);
+    assert_eq!(names_left(&*store, 0), [3, 4, 5, 13, 14, 15]);
     assert_eq!(
-        store.sweep(Partition(0), 100),
+        store.sweep(Partition(0), 100, GRACE),
         Swept::default(),
         "there is nothing left to take"
     );
-    assert_eq!(store.sweep(Partition(0), NEVER).records, 5);
+    assert_eq!(store.sweep(Partition(0), NEVER, GRACE).records, 4);
     assert_eq!(names_left(&*store, 0), [5, 15], "never means never");
     assert_eq!(
         names_left(&*store, 1).len(),
@@ -57,8 +54,41 @@ pub fn a_sweep_takes_what_is_due_and_nothing_else(make: Make<'_>) {
     );
     // What comes after a sweep is found by the next.
     put(&*store, &name(0, 30, 0), &value(9, 7, b"v")).expect("there is no limit");
-    assert_eq!(store.sweep(Partition(0), 7).records, 1);
+    assert_eq!(store.sweep(Partition(0), 7, GRACE).records, 1);
     assert_eq!(get(&*store, &name(0, 30, 0)), None);
+}
+
+/// A deadline that was brought forward brings removal forward no further than the grace after it;
+/// but it does so also for a life that began without one.
+pub fn a_life_cut_short_is_kept_for_the_grace(make: Make<'_>) {
+    const CUT: u64 = 90;
+    let store = make(unlimited());
+    for (number, horizon) in (0..).zip([CUT + GRACE - 1, 500, NEVER]) {
+        let name = name(0, number, 0);
+        put(&*store, &name, &value(1, horizon, b"v")).expect("there is no limit");
+        merge(&*store, &name, &extension(1, 2, CUT)).expect("there is no limit");
+    }
+    let sweep = |before_ms| store.sweep(Partition(0), before_ms, GRACE).records;
+    assert_eq!([CUT, CUT + GRACE - 2].map(sweep), [0, 0]);
+    assert_eq!(sweep(CUT + GRACE - 1), 1, "the horizon comes first");
+    assert_eq!(sweep(CUT + GRACE), 2);
+    assert_eq!(names_left(&*store, 0), []);
+}
+
+/// Sibling sets among what was removed are counted, and nothing else is.
+pub fn a_sweep_counts_the_siblings_it_took(make: Make<'_>) {
+    let store = make(unlimited());
+    for number in 0..6 {
+        let record = match number % 2 {
+            0 => sibling(1, 10 + number, b"v"),
+            _ => value(1, 10 + number, b"v"),
+        };
+        put(&*store, &name(0, number, 0), &record).expect("there is no limit");
+    }
+    for (before_ms, records, siblings) in [(9, 0, 0), (12, 3, 2), (NEVER, 3, 1)] {
+        let swept = store.sweep(Partition(0), before_ms, GRACE);
+        assert_eq!((swept.records, swept.siblings), (records, siblings));
+    }
 }
 
 /// The figures of a sweep are the differences of the usage before and after.
@@ -70,7 +100,7 @@ pub fn a_sweep_tells_what_it_gave_back(make: Make<'_>) {
         put(&*store, &name(2, number / 2, twin), &record).expect("there is no limit");
     }
     for before_ms in [5, 6, 30, 48, 49] {
-        let (before, swept) = (store.usage(), store.sweep(Partition(2), before_ms));
+        let (before, swept) = (store.usage(), store.sweep(Partition(2), before_ms, GRACE));
         let after = store.usage();
         assert!(swept.records > 0 && swept.bytes > 0);
         assert_eq!(before.records - after.records, swept.records);
@@ -90,7 +120,7 @@ pub fn swept_tables_give_their_memory_back(make: Make<'_>) {
         put(&*store, &name(0, number, 0), &value(1, 9, b"value")).expect("there is no limit");
     }
     let full = store.usage().bytes;
-    assert_eq!(store.sweep(Partition(0), 9).records, 2_000);
+    assert_eq!(store.sweep(Partition(0), 9, GRACE).records, 2_000);
     assert!(
         store.usage().bytes - empty <= (full - empty) / 100,
         "{:?}",

@@ -10,7 +10,7 @@ use henge_versioning::{NEVER, RecordRef};
 
 use super::{
     Make,
-    records::{Name, extension, get, key, merge, name, put, scan, unlimited, value},
+    records::{GRACE, Name, extension, get, key, merge, name, put, scan, unlimited, value},
 };
 use crate::{Decision, Store, Written};
 
@@ -100,7 +100,7 @@ pub fn a_scan_shows_what_stays_while_others_write(make: Make<'_>) {
                 let again = &staying[n as usize % staying.len()];
                 put(&*store, again, &value(n + 2, NEVER, &longer)).expect("there is no limit");
                 if n % 64 == 0 {
-                    store.sweep(Partition(1), 5);
+                    store.sweep(Partition(1), 5, GRACE);
                 }
                 churned.fetch_add(1, Ordering::Relaxed);
             }
@@ -135,7 +135,7 @@ pub fn a_sweep_spares_what_is_extended_meanwhile(make: Make<'_>) {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                store.sweep(Partition(3), 10);
+                store.sweep(Partition(3), 10, GRACE);
             }
         });
         for name in &names {
@@ -144,7 +144,7 @@ pub fn a_sweep_spares_what_is_extended_meanwhile(make: Make<'_>) {
         }
         done.store(true, Ordering::Relaxed);
     });
-    store.sweep(Partition(3), 999);
+    store.sweep(Partition(3), 999, GRACE);
     assert_eq!(store.usage().records, RECORDS, "all are kept until 1000");
-    assert_eq!(store.sweep(Partition(3), 1_000).records, RECORDS);
+    assert_eq!(store.sweep(Partition(3), 1_000, GRACE).records, RECORDS);
 }

@@ -1,102 +1,141 @@
-//! Properties of packed chains: what is put in comes out, and allocations are exact.
+//! Properties of chains: what is put in comes out, and costs are what they are said to be.
 
-use proptest::{collection::vec, prelude::*};
+use henge_versioning::{ActorId, HlcTime, Stamp, delta};
+use proptest::{collection::vec, prelude::*, sample::Index};
 
 use super::*;
 
 type Row = (Vec<u8>, Vec<u8>, u64);
 
-/// Up to eight entries with different keys; records of lengths around each step of the encoding.
+fn record(len: usize) -> Vec<u8> {
+    let stamp = Stamp {
+        time: HlcTime::new(1, 0),
+        actor: ActorId(1),
+    };
+    let mut out = Vec::new();
+    delta::begin(&mut out, stamp, 1_000, &vec![len as u8; len]);
+    out
+}
+
+/// One to eight entries with different keys, digests of any kind.
 fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let len = prop_oneof![0..5_usize, 126..130_usize, 16_382..16_386_usize];
-    let record = (any::<u8>(), len).prop_map(|(byte, len)| vec![byte; len]);
-    vec((vec(any::<u8>(), 0..200), record, any::<u64>()), 0..8).prop_map(|mut rows| {
+    let records = (0..300_usize).prop_map(record);
+    vec((vec(any::<u8>(), 0..200), records, any::<u64>()), 1..8).prop_map(|mut rows| {
         rows.sort();
         rows.dedup_by(|a, b| a.0 == b.0);
         rows
     })
 }
 
-fn packed(rows: &[Row]) -> Box<[u8]> {
-    rows.iter()
-        .fold(Box::default(), |chain, (key, record, digest)| {
-            splice(&chain, chain.len()..chain.len(), key, record, *digest)
-        })
+fn unlimited() -> Account {
+    Account::new(u64::MAX, 0)
 }
 
-fn unpacked(chain: &[u8]) -> Vec<Row> {
-    entries(chain)
-        .map(|e| (e.key.to_vec(), e.record.to_vec(), e.digest))
-        .collect()
+/// The rows as a chain, charged to `account`.
+fn chained(rows: &[Row], account: &Account) -> Chain {
+    let (key, record, digest) = &rows[0];
+    account
+        .charge(Entry::cost_of(key, record))
+        .expect("there is no limit");
+    let mut chain = Chain::One(Entry::new(key, record, *digest));
+    for (key, record, digest) in &rows[1..] {
+        chain
+            .push(key, record, *digest, account)
+            .expect("there is no limit");
+    }
+    chain
+}
+
+fn unchained(chain: &Chain) -> Vec<Row> {
+    let row = |entry: &Entry| {
+        let record = entry.stored().record.as_bytes().to_vec();
+        (entry.key().to_vec(), record, entry.digest())
+    };
+    chain.entries().iter().map(row).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn what_is_packed_is_unpacked(rows in rows()) {
-        prop_assert_eq!(unpacked(&packed(&rows)), rows);
+    fn what_is_put_in_comes_out(rows in rows()) {
+        prop_assert_eq!(unchained(&chained(&rows, &unlimited())), rows);
     }
 
     #[test]
-    fn lengths_are_known_before_the_copy(rows in rows(), key in vec(any::<u8>(), 0..200)) {
-        let chain = packed(&rows);
-        let (end, record) = (chain.len()..chain.len(), [7; 300]);
-        let longer = splice(&chain, end.clone(), &key, &record, 1);
-        prop_assert_eq!(longer.len(), spliced_len(&chain, &end, &key, &record));
+    fn one_entry_lies_in_the_slot_and_more_in_a_list(rows in rows()) {
+        let chain = chained(&rows, &unlimited());
+        prop_assert_eq!(matches!(chain, Chain::One(_)), rows.len() == 1);
     }
 
     #[test]
-    fn replacing_one_entry_leaves_the_others(rows in rows(), pick in any::<prop::sample::Index>(),
-                                             record in vec(any::<u8>(), 0..300)) {
-        prop_assume!(!rows.is_empty());
-        let (chain, at) = (packed(&rows), pick.index(rows.len()));
-        let span = find(&chain, &rows[at].0).unwrap().span;
+    fn the_account_is_charged_what_the_chain_costs(rows in rows()) {
+        let account = unlimited();
+        let chain = chained(&rows, &account);
+        prop_assert_eq!(account.usage().bytes, chain.cost());
+    }
+
+    #[test]
+    fn each_key_finds_its_own_entry(rows in rows(), other in vec(any::<u8>(), 0..9)) {
+        let chain = chained(&rows, &unlimited());
+        for (key, _, digest) in &rows {
+            prop_assert_eq!(chain.find(key).map(Entry::digest), Some(*digest));
+            prop_assert_eq!(chain.digest(key), Some(*digest));
+        }
+        let is_known = rows.iter().any(|row| row.0 == other);
+        prop_assert_eq!(chain.find(&other).is_some(), is_known);
+    }
+
+    #[test]
+    fn overwriting_with_the_same_length_is_replacing(rows in rows(), pick in any::<Index>(),
+                                                     len in 0..300_usize) {
+        let (mut chain, at) = (chained(&rows, &unlimited()), pick.index(rows.len()));
+        let (key, before, _) = &rows[at];
+        let after = record(len);
+        let entry = chain.find_mut(key).expect("it is there");
+        let fits = entry.overwrite(&after, 42);
+        prop_assert_eq!(fits, before.len() == after.len());
         let mut expected = rows.clone();
-        expected[at].1 = record.clone();
-        expected[at].2 = 42;
-        prop_assert_eq!(unpacked(&splice(&chain, span, &rows[at].0, &record, 42)), expected);
+        if fits {
+            expected[at] = (key.clone(), after, 42);
+        }
+        prop_assert_eq!(unchained(&chain), expected);
     }
 
     #[test]
-    fn overwriting_in_place_is_replacing(rows in rows(), pick in any::<prop::sample::Index>()) {
-        prop_assume!(!rows.is_empty());
-        let (mut chain, at) = (packed(&rows), pick.index(rows.len()));
-        let entry = find(&chain, &rows[at].0).unwrap();
-        let (span, record) = (entry.span, vec![9; rows[at].1.len()]);
-        let replaced = splice(&chain, span.clone(), &rows[at].0, &record, 42);
-        overwrite(&mut chain, span, &record, 42);
-        prop_assert_eq!(chain, replaced);
+    fn it_holds_its_own_record_and_no_other(len in 0..40_usize, other in 0..40_usize,
+                                            digest in 0..2_u64) {
+        let entry = Entry::new(b"key", &record(len), 0);
+        prop_assert_eq!(entry.holds(&record(other), digest), len == other && digest == 0);
     }
 
     #[test]
     fn retaining_keeps_what_is_named(rows in rows(), odd in any::<bool>()) {
         let wanted = |digest: u64| (digest % 2 == 1) == odd;
-        let kept = retain(&packed(&rows), |entry| wanted(entry.digest));
-        let expected: Vec<_> = rows.into_iter().filter(|row| wanted(row.2)).collect();
-        prop_assert_eq!(unpacked(&kept), expected);
+        let expected: Vec<_> = rows.iter().filter(|row| wanted(row.2)).cloned().collect();
+        let mut chain = chained(&rows, &unlimited());
+        prop_assert_eq!(chain.retain(|entry| wanted(entry.digest())), !expected.is_empty());
+        if !expected.is_empty() {
+            prop_assert_eq!(&unchained(&chain), &expected);
+            prop_assert_eq!(chain.cost(), chained(&expected, &unlimited()).cost());
+            prop_assert_eq!(matches!(chain, Chain::One(_)), expected.len() == 1);
+        }
     }
 
     #[test]
-    fn any_length_is_read_back(len in any::<usize>(), shift in 0..64_u32) {
-        let len = len >> shift;
-        let mut out = Vec::new();
-        write_len(&mut out, len);
-        prop_assert_eq!(out.len(), len_len(len));
-        let mut at = 0;
-        prop_assert_eq!(read_len(&out, &mut at), len);
-        prop_assert_eq!(at, out.len());
+    fn what_the_account_refuses_changes_nothing(rows in rows(), short in 1..100_u64) {
+        let mut chain = chained(&rows, &unlimited());
+        let (before, key) = (unchained(&chain), [7; 201]);
+        let count = rows.len();
+        let cost = Entry::cost_of(&key, b"record") + list_cost(count + 1) - list_cost(count);
+        let account = Account::new(cost - short, 0);
+        prop_assert!(chain.push(&key, b"record", 1, &account).is_err());
+        prop_assert_eq!((unchained(&chain), account.usage().bytes), (before, 0));
     }
 }
 
 #[test]
-fn a_short_key_and_record_take_eleven_bytes_of_header() {
-    assert_eq!(
-        spliced_len(&[], &(0..0), &[0; 127], &[0; 16_383]),
-        127 + 16_383 + 11
-    );
-    assert_eq!(
-        spliced_len(&[], &(0..0), &[0; 128], &[0; 16_384]),
-        128 + 16_384 + 13
-    );
+fn an_entry_takes_four_bytes_beside_key_and_record() {
+    let entry = Entry::new(&[0; 40], &record(512), 1);
+    assert_eq!(entry.packed().len(), 4 + 40 + record(512).len());
 }

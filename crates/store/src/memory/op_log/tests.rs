@@ -39,7 +39,7 @@ proptest! {
     ) {
         let account = unlimited();
         let log = filled(count, OpLog::entries_in(share), &account);
-        prop_assert_eq!(account.usage().bytes, cost(log.tokens.capacity()));
+        prop_assert_eq!(account.usage().bytes, cost(log.ring.len()));
         prop_assert!(account.usage().bytes <= share);
     }
 
@@ -48,7 +48,7 @@ proptest! {
         let account = Account::new(limit, 0);
         let log = filled(count, usize::MAX, &account);
         prop_assert!(account.usage().bytes <= limit);
-        let kept = log.tokens.len() as u64;
+        let kept = u64::from(log.len);
         prop_assert_eq!(log.oldest + kept, count);
         prop_assert_eq!(log.changes(log.oldest, usize::MAX).map(|all| all.len() as u64), Ok(kept));
     }
@@ -73,10 +73,17 @@ fn an_idle_log_takes_nothing() {
 fn a_full_log_allocates_no_more() {
     let account = unlimited();
     let mut log = filled(1000, 100, &account);
-    let (bytes, capacity) = (account.usage().bytes, log.tokens.capacity());
+    let (bytes, capacity) = (account.usage().bytes, log.ring.len());
     (0..1000).for_each(|n| log.append(Token(n), 100, &account));
-    assert_eq!(
-        (account.usage().bytes, log.tokens.capacity()),
-        (bytes, capacity)
-    );
+    assert_eq!((account.usage().bytes, log.ring.len()), (bytes, capacity));
+}
+
+#[test]
+fn a_log_that_has_turned_round_can_still_grow() {
+    let account = unlimited();
+    let mut log = filled(100, 7, &account);
+    (100..120).for_each(|n| log.append(Token(n * 3), 1000, &account));
+    let changes = log.changes(93, usize::MAX).expect("it kept seven");
+    let tokens: Vec<_> = changes.iter().map(|change| change.token.0 / 3).collect();
+    assert_eq!(tokens, (93..120).collect::<Vec<_>>());
 }
