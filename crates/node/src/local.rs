@@ -45,7 +45,7 @@ pub trait DoorShard {
 /// One page of a scan over the whole key space.
 #[derive(Clone, Debug, Default)]
 pub struct ScanPage {
-    /// Where to go on; 0 at the end. Below 2^63.
+    /// Where to go on; 0 at the end. Below 2^53, for JavaScript clients.
     pub next: u64,
     /// Live keys with their records' outlines (records without the body's bytes).
     pub keys: Vec<(Vec<u8>, Vec<u8>)>,

@@ -9,9 +9,10 @@
 use std::collections::BTreeMap;
 
 use henge_ring::{NodeId, Ring};
-use henge_store::{Cursor, Key, Store};
+use henge_store::{Cursor, Key, Store, Stored};
 use henge_versioning::{Merge, RecordRef, merge};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 /// Keys of one page at most: bounds the time a data thread is held up.
 pub(crate) const MOST_KEYS: usize = 1_000;
@@ -31,7 +32,7 @@ pub(crate) enum Look {
         whole: bool,
     },
     /// One key.
-    Key(serde_bytes::ByteBuf),
+    Key(ByteBuf),
 }
 
 /// The answer to a [`Look`].
@@ -41,7 +42,7 @@ pub(crate) struct Seen {
     /// every key.
     pub(crate) covered: Option<u64>,
     /// Keys with their records or outlines, in token order.
-    pub(crate) entries: Vec<(serde_bytes::ByteBuf, serde_bytes::ByteBuf)>,
+    pub(crate) entries: Vec<(ByteBuf, ByteBuf)>,
 }
 
 /// Looks into this node's own store.
@@ -76,7 +77,6 @@ fn look_up(store: &dyn Store, key: &[u8]) -> Seen {
 
 fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: bool) -> Seen {
     let mut entries = Vec::new();
-    let mut outline = Vec::new();
     for &partition in partitions {
         if entries.len() >= limit {
             // The partition before was just exhausted: all of it is there, nothing of this one.
@@ -86,30 +86,18 @@ fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: b
                 entries,
             };
         }
+        let partition = henge_ring::Partition(partition);
         let mut cursor = from.checked_sub(1).map(Cursor);
         loop {
-            let left = limit.saturating_sub(entries.len()).max(1);
-            let next = store.scan(
-                henge_ring::Partition(partition),
-                cursor,
-                left,
-                &mut |key, stored| {
-                    outline.clear();
-                    let record = if whole {
-                        stored.record.as_bytes()
-                    } else {
-                        stored.record.outline(&mut outline);
-                        &outline
-                    };
-                    entries.push((bytes(key), bytes(record)));
-                },
-            );
+            let left = limit - entries.len();
+            let next = store.scan(partition, cursor, left, &mut |key, stored| {
+                entries.push(entry(key, stored, whole));
+            });
             match next {
                 None => break,
-                // A page ends after an odd token, so that halving the next one loses nothing.
-                Some(Cursor(token)) if entries.len() >= limit && token % 2 == 1 => {
+                Some(Cursor(token)) if entries.len() >= limit => {
                     return Seen {
-                        covered: token.checked_add(1),
+                        covered: after_group(store, partition, token, whole, &mut entries),
                         entries,
                     };
                 }
@@ -123,8 +111,45 @@ fn page(store: &dyn Store, from: u64, partitions: &[u16], limit: usize, whole: b
     }
 }
 
-fn bytes(slice: &[u8]) -> serde_bytes::ByteBuf {
-    serde_bytes::ByteBuf::from(slice)
+/// Bits of a token that a client's cursor leaves out, so that it stays below 2^53: JavaScript
+/// clients hold it in a double.
+const CURSOR_SHIFT: u32 = 11;
+
+/// Completes the group of tokens that share a cursor and in which a page ends, and returns the
+/// first token of the next group: so no key is shown twice and none is left out. Two keys in one
+/// group are as likely as two equal 53-bit hashes.
+fn after_group(
+    store: &dyn Store,
+    partition: henge_ring::Partition,
+    token: u64,
+    whole: bool,
+    entries: &mut Vec<(ByteBuf, ByteBuf)>,
+) -> Option<u64> {
+    let end = token | ((1 << CURSOR_SHIFT) - 1);
+    let mut cursor = Some(Cursor(token));
+    while let Some(Cursor(at)) = cursor
+        && at < end
+    {
+        cursor = store.scan(partition, cursor, 1, &mut |key, stored| {
+            if henge_ring::Token::of(key).0 <= end {
+                entries.push(entry(key, stored, whole));
+            }
+        });
+    }
+    end.checked_add(1)
+}
+
+fn entry(key: &[u8], stored: Stored<'_>, whole: bool) -> (ByteBuf, ByteBuf) {
+    if whole {
+        return (bytes(key), bytes(stored.record.as_bytes()));
+    }
+    let mut outline = Vec::new();
+    stored.record.outline(&mut outline);
+    (bytes(key), outline.into())
+}
+
+fn bytes(slice: &[u8]) -> ByteBuf {
+    ByteBuf::from(slice)
 }
 
 /// Which node to ask for which partitions, so that `r` reachable replicas of each are asked; the
@@ -186,16 +211,16 @@ pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (Vec<(Vec<u8>, Vec<u8>)>, O
     )
 }
 
-/// The token to go on from, as clients see it: below 2^63; 0 means the end. Pages end at even
-/// tokens, so nothing is lost.
+/// Where a client goes on from, below 2^53; 0 at the end. Pages end with a group of tokens, so
+/// nothing is lost.
 pub(crate) fn cursor_of(token: Option<u64>) -> u64 {
-    debug_assert!(token.is_none_or(|token| token % 2 == 0));
-    token.map_or(0, |token| token >> 1)
+    debug_assert!(token.is_none_or(|token| token.trailing_zeros() >= CURSOR_SHIFT));
+    token.map_or(0, |token| token >> CURSOR_SHIFT)
 }
 
 /// The token that a client's cursor stands for.
 pub(crate) fn token_of(cursor: u64) -> u64 {
-    cursor << 1
+    cursor << CURSOR_SHIFT
 }
 
 #[cfg(test)]
@@ -237,6 +262,7 @@ mod tests {
                 let (live, next) = join(vec![page], 2);
                 shown.extend(live.into_iter().map(|(key, _)| key));
                 cursor = cursor_of(next);
+                assert!(cursor < 1 << 53, "a double holds it exactly");
                 if cursor == 0 {
                     break;
                 }
