@@ -19,6 +19,10 @@ mod inline;
 /// Longest line that announces a count or a length, in bytes (Redis: `PROTO_INLINE_MAX_SIZE`).
 const MAX_HEADER: usize = 64 * 1024;
 
+/// Arguments of one command by default, as in Redis: clients delete and read thousands of keys at
+/// once. What they occupy is bounded by the bytes of a whole command.
+const MAX_ARGS: usize = 1024 * 1024;
+
 /// Arguments most commands have: more of them spill to the heap.
 const USUAL_ARGS: usize = 8;
 
@@ -49,7 +53,7 @@ impl DecodeLimits {
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
-            args: 1024,
+            args: MAX_ARGS,
             bulk: 8 * 1024 * 1024,
             inline: 64 * 1024,
             before_auth: false,

@@ -3,6 +3,8 @@
 //! Two clients that set different fields at the same time both succeed. Replies that tell what was
 //! there before (how many fields are new) are those of a read just before the write.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use henge_node::{Expiry, FieldWrites, Operation};
 use henge_versioning::RecordRef;
 
@@ -59,6 +61,13 @@ fn fields(record: Option<RecordRef<'_>>) -> Vec<(&[u8], &[u8])> {
     record.map_or_else(Vec::new, |record| record.fields().collect())
 }
 
+/// The names of all fields, to look many up.
+pub(super) fn names(record: Option<RecordRef<'_>>) -> BTreeSet<&[u8]> {
+    record.map_or_else(BTreeSet::new, |record| {
+        record.fields().map(|(name, _)| name).collect()
+    })
+}
+
 fn field<'a>(record: &Option<RecordRef<'a>>, name: &[u8]) -> Option<&'a [u8]> {
     record.as_ref()?.field(name)
 }
@@ -71,11 +80,9 @@ pub(super) fn hget<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
 
 pub(super) fn hmget<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     look(call, args, |record, args| {
-        Reply::Array(
-            args.from(2)
-                .map(|name| Reply::bulk_or_null(field(&record, name)))
-                .collect(),
-        )
+        let there: BTreeMap<&[u8], &[u8]> = fields(record).into_iter().collect();
+        let value = |name| Reply::bulk_or_null(there.get(name).copied());
+        Reply::Array(args.from(2).map(value).collect())
     })
 }
 
@@ -156,16 +163,17 @@ fn set_fields<'a>(call: &mut Call<'_>, args: Args<'a>, told: Told) -> Planned<'a
         let args = args.borrow();
         let set = async {
             let present = read(&steps, args.at(1), Kind::Hash).await?;
-            let mut writes = FieldWrites::new();
-            for at in (2..args.len()).step_by(2) {
-                writes.retain(|(name, _)| *name != args.at(at));
-                writes.push((args.at(at), Some(args.at(at + 1))));
-            }
-            let before = record(&present);
-            let new = writes
-                .iter()
-                .filter(|(name, _)| field(&before, name).is_none())
-                .count();
+            let there = names(record(&present));
+            // Of a field that is named twice the last value counts.
+            let fields: BTreeMap<&[u8], &[u8]> = (2..args.len())
+                .step_by(2)
+                .map(|at| (args.at(at), args.at(at + 1)))
+                .collect();
+            let new = fields.keys().filter(|name| !there.contains(*name)).count();
+            let writes: FieldWrites<'_> = fields
+                .into_iter()
+                .map(|(name, value)| (name, Some(value)))
+                .collect();
             write(&steps, args.at(1), writes).await?;
             Ok(if told == Told::Ok {
                 Reply::OK
@@ -284,12 +292,13 @@ pub(super) async fn remove(
     };
     names.sort_unstable();
     names.dedup();
-    names.retain(|name| before.field(name).is_some());
+    let there = self::names(Some(before));
+    names.retain(|name| there.contains(name.as_slice()));
     let removed = Reply::Integer(names.len() as i64);
     if names.is_empty() {
         return Ok(removed);
     }
-    if names.len() == before.fields().count() {
+    if names.len() == there.len() {
         let condition = unchanged(Some(&before));
         if steps
             .call(key, Operation::Delete { condition })

@@ -7,7 +7,7 @@ use henge_versioning::RecordRef;
 
 use super::{
     Call, Plan, Planned,
-    hashes::{read, record, remove, write},
+    hashes::{names, read, record, remove, write},
     scan::{ScanOptions, cursor},
     strings::value_fits,
 };
@@ -71,11 +71,9 @@ pub(super) fn sismember<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> 
 
 pub(super) fn smismember<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     look(call, args, |record, args| {
-        Reply::Array(
-            args.from(2)
-                .map(|member| Reply::from(has(&record, member)))
-                .collect(),
-        )
+        let there = names(record);
+        let is_member = |member| Reply::from(there.contains(marked(member).as_slice()));
+        Reply::Array(args.from(2).map(is_member).collect())
     })
 }
 
@@ -98,12 +96,9 @@ pub(super) fn sadd<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         let args = args.borrow();
         let added = async {
             let present = read(&steps, args.at(1), Kind::Set).await?;
-            let before = record(&present);
-            let mut new: Vec<Vec<u8>> = args
-                .from(2)
-                .filter(|member| !has(&before, member))
-                .map(marked)
-                .collect();
+            let there = names(record(&present));
+            let mut new: Vec<Vec<u8>> = args.from(2).map(marked).collect();
+            new.retain(|field| !there.contains(field.as_slice()));
             new.sort_unstable();
             new.dedup();
             if !new.is_empty() {
