@@ -173,22 +173,19 @@ fn draw_quorum(rng: &mut Rng, workload: Workload) -> Quorum {
     Quorum { n: 3, r, w, strict }
 }
 
-/// The quorum that sessions are used with: strict, with R + W > N. Otherwise a write may find no
-/// replica that knows the session, begin a second life of it there, and overrule the first one,
-/// its logout included.
+/// The quorum that sessions are used with: strict, with R + W > N and W > 1.
+///
+/// Otherwise a write may find no replica that knows the session, begin a second life of it there,
+/// and overrule the first one, its logout included. And with W=1 a write may lie on one replica
+/// alone, cut off from a touch that the others have: it goes when the session's old time is over.
 fn sessions_need(quorum: Quorum) -> Quorum {
-    if quorum.r + quorum.w > quorum.n {
-        Quorum {
-            strict: true,
-            ..quorum
-        }
-    } else {
-        Quorum {
-            n: quorum.n,
-            r: 2,
-            w: 2,
-            strict: true,
-        }
+    let enough = quorum.r + quorum.w > quorum.n && quorum.w > 1;
+    let (r, w) = if enough { (quorum.r, quorum.w) } else { (2, 2) };
+    Quorum {
+        n: quorum.n,
+        r,
+        w,
+        strict: true,
     }
 }
 
