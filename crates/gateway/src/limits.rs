@@ -35,6 +35,8 @@ pub struct Limits {
     pub http_head: usize,
     /// Seconds for an HTTP head to arrive.
     pub http_head_s: u32,
+    /// Seconds for an HTTP body to arrive.
+    pub http_body_s: u32,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             http_connections: 1000,
             http_head: 16 * 1024,
             http_head_s: 10,
+            http_body_s: 30,
         }
     }
 }

@@ -89,6 +89,7 @@ pub(crate) struct Metrics {
     protocol_errors: Mutex<BTreeMap<&'static str, u64>>,
     cut: Mutex<BTreeMap<&'static str, u64>>,
     http: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    http_cut: Mutex<BTreeMap<&'static str, u64>>,
     wrong_passwords: AtomicU64,
 }
 
@@ -113,6 +114,11 @@ impl Metrics {
     /// An HTTP request was answered.
     pub(crate) fn http(&self, route: &'static str, status: u16) {
         *lock(&self.http).entry((route, status)).or_default() += 1;
+    }
+
+    /// An HTTP connection was ended before its request could be read.
+    pub(crate) fn http_cut(&self, reason: &'static str) {
+        *lock(&self.http_cut).entry(reason).or_default() += 1;
     }
 
     /// A wrong password was given.
@@ -193,6 +199,20 @@ impl Metrics {
                 &mut out,
                 "henge_http_requests_total",
                 &[("route", route), ("status", &status)],
+                *count,
+            );
+        }
+        head(
+            &mut out,
+            "henge_http_cut_total",
+            "counter",
+            "HTTP connections ended before a request could be read, by reason.",
+        );
+        for (reason, count) in lock(&self.http_cut).iter() {
+            line(
+                &mut out,
+                "henge_http_cut_total",
+                &[("reason", reason)],
                 *count,
             );
         }

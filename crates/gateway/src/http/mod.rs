@@ -28,6 +28,7 @@ use crate::{resp::Doors, shared::Shared};
 mod admin;
 mod answer;
 mod bearer;
+mod body;
 mod dashboard;
 mod keys;
 mod params;
@@ -52,7 +53,6 @@ impl Door {
 /// All routes of the door to this node. [`serve_http`] serves them; embedding programs may nest
 /// them in their own.
 pub fn http_routes(node: Handle, doors: &Doors) -> Router {
-    let limit = doors.shared.limits.value;
     let door = Door {
         node,
         doors: doors.clone(),
@@ -70,6 +70,7 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
         .route("/v1/members", get(admin::members))
         .route("/v1/explain/{key}", get(admin::explain))
         .route("/metrics", get(admin::metrics))
+        .route_layer(middleware::from_fn_with_state(door.clone(), body::receive))
         .route_layer(middleware::from_fn_with_state(
             door.clone(),
             bearer::require,
@@ -80,7 +81,8 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
         .merge(dashboard::routes())
         .merge(guarded)
         .fallback(answer::not_found)
-        .layer(DefaultBodyLimit::max(limit))
+        // `body::receive` holds the limit; axum's own is lower than that.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(door.clone(), count))
         .with_state(door)
 }

@@ -26,7 +26,7 @@ pub(super) struct ClientAddress(pub(super) SocketAddr);
 /// still end, and idle connections close.
 ///
 /// A connection has [`Limits::http_head_s`] seconds for each request's head and
-/// [`Limits::http_head`] bytes for it; with [`Limits::http_connections`] open, further ones wait in
+/// [`Limits::http_head`] bytes for it, then [`Limits::http_body_s`] seconds for the body; with [`Limits::http_connections`] open, further ones wait in
 /// the listener's backlog.
 pub async fn serve_http(listener: TcpListener, node: Handle, doors: Arc<Doors>) {
     let limits = doors.shared.limits;
@@ -40,8 +40,11 @@ pub async fn serve_http(listener: TcpListener, node: Handle, doors: Arc<Doors>) 
         match listener.accept().await {
             Ok((stream, from)) => {
                 let (routes, closing) = (routes.clone(), closing.clone());
+                let doors = Arc::clone(&doors);
                 tokio::spawn(async move {
-                    connection(stream, from, routes, limits, closing).await;
+                    if let Err(error) = connection(stream, from, routes, limits, closing).await {
+                        ended_early(&doors, &error);
+                    }
                     drop(permit);
                 });
             }
@@ -59,7 +62,7 @@ async fn connection(
     routes: Router,
     limits: Limits,
     mut closing: watch::Receiver<()>,
-) {
+) -> hyper::Result<()> {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ClientAddress(from));
         tower::Service::call(&mut routes.clone(), request)
@@ -70,16 +73,25 @@ async fn connection(
         .max_buf_size(limits.http_head.max(8192))
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = &mut connection => ended,
         () = closed(&mut closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an HTTP connection ended early");
     }
+}
+
+/// Counts what no route has seen. Clients that merely went away are not counted.
+fn ended_early(doors: &Doors, error: &hyper::Error) {
+    tracing::debug!(%error, "an HTTP connection ended early");
+    let reason = match () {
+        () if error.is_timeout() => "slow_head",
+        () if error.is_parse_too_large() => "head_too_large",
+        () if error.is_parse() => "malformed",
+        () => return,
+    };
+    doors.shared.metrics.http_cut(reason);
 }
 
 /// Waits until the door closes.

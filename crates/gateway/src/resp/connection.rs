@@ -196,10 +196,16 @@ impl Connection {
 
     /// Whether more replies are owed than the client should be allowed.
     fn is_crowded(&self) -> bool {
-        let unwritten = self.output.len() + self.replies.held();
         self.replies.len() >= self.limits.pipeline
-            || unwritten >= self.limits.output
             || self.replies.foreseen() >= self.limits.buffered
+            || self.is_full()
+    }
+
+    /// Whether what is unwritten, with what is foreseen to join it before the client may take any,
+    /// reaches the output limit.
+    fn is_full(&self) -> bool {
+        let unwritten = self.output.len() + self.replies.held();
+        unwritten + self.replies.foreseen() >= self.limits.output
     }
 
     /// Tells the client what is wrong with its bytes, and ends once that is written.
@@ -384,11 +390,10 @@ impl Connection {
         let within_s = passed(&mut self.quiet.within_s, within);
         let stuck_s = passed(&mut self.quiet.stuck_s, !self.output.is_empty());
         let strange_s = passed(&mut self.quiet.strange_s, !self.client.authenticated);
-        let unwritten = self.output.len() + self.replies.held();
         let slow = within_s >= limits.slow_s && self.input.len() < within_s as usize * SLOWEST;
         let reason = match () {
             () if stuck_s >= limits.stuck_s => "stuck",
-            () if stuck_s >= STUCK_FULL_S && unwritten >= limits.output => "output",
+            () if stuck_s >= STUCK_FULL_S && self.is_full() => "output",
             () if slow => "slow",
             () if strange_s >= limits.slow_s => "unauthenticated",
             () if limits.idle_s > 0 && idle_s >= limits.idle_s => "idle",

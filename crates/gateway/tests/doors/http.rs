@@ -292,3 +292,24 @@ fn a_slow_head_and_a_large_one_are_cut() {
     let large = http.ask("GET /healthz", &[("X", &"x".repeat(20_000))], b"");
     assert_eq!(large.status, 431);
 }
+
+#[test]
+fn a_body_that_never_comes_is_given_up() {
+    let http = http(
+        None,
+        Limits {
+            http_body_s: 1,
+            ..Limits::default()
+        },
+    );
+    let mut slow = TcpStream::connect(http.address).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let head = "PUT /v1/buckets/default/keys/k HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all(b"half").unwrap();
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).unwrap();
+    assert!(rest.starts_with(b"HTTP/1.1 408 "), "{rest:?}");
+    assert_eq!(http.get("/v1/buckets/default/keys/k").status, 404);
+}
