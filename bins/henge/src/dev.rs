@@ -150,7 +150,7 @@ impl Dev {
 Try, in another terminal:
   redis-cli -p {first} set sess:a hi ex 60         write on one node ...
   redis-cli -p {second} get sess:a                  ... and read on another
-  curl -X PUT -d hello http://127.0.0.1:{}/v1/buckets/sessions/keys/sess:b?w=3
+  curl -X PUT -d hello 'http://127.0.0.1:{}/v1/buckets/sessions/keys/sess:b?w=3'
   henge --help                                    get, set, ring, status, explain
   loadgen --target 127.0.0.1:{first} --workload session --duration 10s
   kill -9 <pid of a node>                         everything goes on with the others

@@ -141,6 +141,16 @@ impl<T> Operations<T> {
         Some(operation)
     }
 
+    /// Drops the operation where it lies. Cheaper than [`remove`](Self::remove), which moves it.
+    pub fn discard(&mut self, id: OpId) {
+        if self.is_current(id) && self.slots.contains(id.index()) {
+            self.wheel.cancel(id.index());
+            let generation = &mut self.generations[id.index()];
+            *generation = generation.wrapping_add(1);
+            drop(self.slots.try_remove(id.index()));
+        }
+    }
+
     /// Moves the operation's deadline, or sets it anew after it came. One that is already past
     /// comes with the next tick. Returns false if the operation is not in flight.
     pub fn set_deadline(&mut self, id: OpId, deadline_ms: u64) -> bool {

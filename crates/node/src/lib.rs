@@ -26,6 +26,9 @@ pub use config::{
 mod engine;
 pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
 
+pub use henge_coordinator::{Defaults, Mode};
+pub use henge_store::Warm;
+
 mod local;
 pub use local::{ConnectionDoor, DoorShard, LocalNode, ScanPage, Sink, SinkId};
 

@@ -7,7 +7,8 @@ use std::{
     task::Poll,
 };
 
-use henge_ring::Ring;
+use henge_ring::{Ring, Token};
+use henge_store::Warm;
 
 use crate::{Buckets, Failure, Handle, Outcome, ReplicaView, Request, Ticket, shard::Shard};
 
@@ -101,6 +102,12 @@ impl LocalNode {
     /// What each replica of a key holds.
     pub async fn explain(&self, key: &[u8]) -> Vec<ReplicaView> {
         self.shard.explain(key).await
+    }
+
+    /// Tells the store which keys will be asked for next.
+    #[inline]
+    pub fn warm(&self, ahead: &[Token], wanted: Warm) {
+        self.shard.shared().store.warm(ahead, wanted);
     }
 
     /// Milliseconds since 1970, as of this tick.

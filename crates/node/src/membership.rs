@@ -29,6 +29,10 @@ const FOUNDING: ChangeId = ChangeId(0);
 /// Patience with one exchange of logs.
 const EXCHANGE_TIME: Duration = Duration::from_secs(2);
 
+/// How long a node that could serve waits for links to all members, and how often it looks.
+const LINK_PATIENCE: Duration = Duration::from_secs(3);
+const LINK_LOOK: Duration = Duration::from_millis(10);
+
 /// Pause between looks at what is still missing.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -134,10 +138,25 @@ impl Membership {
         if self.came_back() {
             self.shared.set_phase(Phase::Filling);
             self.fill(&shard).await;
-            self.handle.filled();
         }
+        self.handle.filled();
+        self.wait_for_links(&shard).await;
         self.shared.set_phase(Phase::Serving);
         tracing::info!("serving");
+    }
+
+    /// Waits until every other member is linked, so that the first requests find all replicas; not
+    /// for long, since a member may be down.
+    async fn wait_for_links(&self, shard: &Shard) {
+        let linked = async {
+            let me = self.shared.info.id;
+            let ring = self.shared.ring();
+            let others = || ring.members().iter().filter(|member| member.id != me);
+            while !others().all(|member| shard.link(&member.id).is_some()) {
+                tokio::time::sleep(LINK_LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(LINK_PATIENCE, linked).await;
     }
 
     fn waiting_for(&self, ring: &Ring, wanted: usize) -> String {

@@ -438,6 +438,8 @@ impl ThreadParts {
             counters: Arc::clone(&shared.counters[self.number]),
         };
         let shard = Shard::new(parts, Arc::clone(&shared), self.handle, membership.clone());
+        // Until it is known whether this node's data is here, it answers no reads of others.
+        shard.set_filled(false);
         let peers = Peers::new(
             self.transport,
             self.identity,

@@ -140,3 +140,18 @@ pub struct Options {
     /// Whether the outcome carries a receipt.
     pub receipt: bool,
 }
+
+impl Options {
+    /// Whether everything comes from the defaults.
+    #[inline]
+    pub fn is_usual(&self) -> bool {
+        let Self {
+            r,
+            w,
+            strict,
+            timeout_ms,
+            receipt: _,
+        } = self;
+        r.is_none() && w.is_none() && strict.is_none() && timeout_ms.is_none()
+    }
+}

@@ -178,9 +178,12 @@ pub(crate) fn plan(
     Ok(asked)
 }
 
+/// Keys with their records' outlines.
+type LiveKeys = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Merges the pages of all asked nodes: the live keys that every answer covers, and the token to go
 /// on from, if there is more.
-pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (Vec<(Vec<u8>, Vec<u8>)>, Option<u64>) {
+pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (LiveKeys, Option<u64>) {
     let covered = pages.iter().filter_map(|page| page.covered).min();
     let mut merged: BTreeMap<(u64, Vec<u8>), Vec<u8>> = BTreeMap::new();
     let mut scratch = Vec::new();

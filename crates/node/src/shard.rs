@@ -424,7 +424,9 @@ impl PeerHandler for Shard {
             (Phase::Serving | Phase::Stopping, Ok(look)) => Bytes::from(
                 postcard::to_allocvec(&scan::look(&*self.shared.store, &look)).unwrap_or_default(),
             ),
-            // Empty is no `Seen`: the asker counts this node as one that did not answer.
+            // Empty is no `Seen`: the asker counts this node as one that did not answer. A node that
+            // is fetching its own data answers with what it has: of two nodes that lost their memory
+            // together each would otherwise wait for the other.
             _ => Bytes::new(),
         };
         Box::pin(async move { answer })

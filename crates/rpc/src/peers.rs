@@ -186,6 +186,14 @@ impl Peers {
                         tracing::warn!(addr = target.addr, %error, "not dialling this address");
                         return;
                     }
+                    // Another node answers at this address now: the one before has lost its memory
+                    // and come back. Where no particular node was asked for, that is the one.
+                    Err(DialError::Hello(HelloError::UnexpectedNode { .. }))
+                        if target.node.is_none() =>
+                    {
+                        node.set(None);
+                        continue;
+                    }
                     Err(error) => report(&target, &error, &mut last_error),
                 }
             }

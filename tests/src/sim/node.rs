@@ -219,12 +219,20 @@ impl Node {
     /// One partition more is rid of what nobody can see any longer.
     fn sweep(&mut self, now: Now) {
         let before = now.wall_ms.saturating_sub(SWEEP_MARGIN_MS);
-        if self.store.sweep(Partition(self.swept), before).records > 0 {
+        if self
+            .store
+            .sweep(Partition(self.swept), before, SWEEP_GRACE_MS)
+            .records
+            > 0
+        {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
         }
         self.swept = (self.swept + 1) % (1 << PARTITION_BITS);
     }
 }
+
+/// How long an expired record is kept whose life once had no deadline: as in a node.
+const SWEEP_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 fn empty_store(observed: &Arc<Mutex<Observed>>) -> Arc<WatchedStore> {
     let limits = Limits {

@@ -180,8 +180,8 @@ impl Store for WatchedStore {
         self.inner.scan(partition, from, limit, visit)
     }
 
-    fn sweep(&self, partition: Partition, before_ms: u64) -> Swept {
-        self.inner.sweep(partition, before_ms)
+    fn sweep(&self, partition: Partition, before_ms: u64, grace_ms: u64) -> Swept {
+        self.inner.sweep(partition, before_ms, grace_ms)
     }
 
     fn changes(

@@ -28,10 +28,13 @@ pub(super) async fn ready(State(door): State<Door>) -> Response {
         .filter(|peer| !peer.up)
         .map(|peer| peer.id.short())
         .collect();
-    let reason = match down.is_empty() {
-        true => "the node is starting or stopping".to_owned(),
-        false => format!("waiting for peers: {}", down.join(", ")),
+    let mut reason = match door.node.unready() {
+        Some(why) => format!("this node is {why}"),
+        None => "this node was not ready a moment ago".to_owned(),
     };
+    if !down.is_empty() {
+        reason.push_str(&format!("; no link to {}", down.join(", ")));
+    }
     problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &reason)
 }
 

@@ -29,6 +29,7 @@ use super::{
     commands::{self, Access, Call, Command, Footprint, Plan},
     decode::{Args, DecodeLimits, Decoder},
     door::{Address, Shard},
+    peek,
     replies::{Destination, Ending, ReplyQueue},
     reply::Reply,
 };
@@ -92,6 +93,9 @@ enum Flow {
     Go,
     Stop,
 }
+
+/// Bytes of input from which on it may hold several commands: a GET of a session has about 70.
+const LOOK_AHEAD_FROM: usize = 128;
 
 impl Connection {
     pub(crate) fn new(
@@ -164,6 +168,12 @@ impl Connection {
     /// Executes all commands that have arrived.
     fn execute(&mut self, shard: &Rc<Shard>) {
         self.stalled = false;
+        if self.input.len() >= LOOK_AHEAD_FROM {
+            let (ahead, wanted) = peek::keys(&self.input);
+            if ahead.len() > 1 {
+                shard.node.warm(&ahead, wanted);
+            }
+        }
         while !self.client.leaving && !self.cut {
             if self.is_crowded() {
                 self.stalled = true;

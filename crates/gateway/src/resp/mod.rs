@@ -4,6 +4,7 @@ mod decode;
 pub use decode::{Args, DecodeLimits, Decoder, ProtocolError};
 
 mod encode;
+mod peek;
 mod reply;
 
 mod client;

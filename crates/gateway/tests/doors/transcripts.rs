@@ -274,7 +274,10 @@ fn scans_see_every_key_once() {
         let texts: Vec<&str> = reply.split('"').skip(1).step_by(2).collect();
         cursor = texts[0].to_owned();
         let number: u64 = cursor.parse().unwrap();
-        assert!(number < 1 << 53, "JavaScript clients hold a cursor in a double");
+        assert!(
+            number < 1 << 53,
+            "JavaScript clients hold a cursor in a double"
+        );
         seen.extend(texts[1..].iter().map(|key| (*key).to_owned()));
         if cursor == "0" {
             break;

@@ -39,6 +39,9 @@ pub struct Config {
     pub max_skew_ms: u64,
 }
 
+/// Most replicas of a key: what a ring can place.
+const MOST_REPLICAS: u64 = henge_ring::MAX_N as u64;
+
 /// Largest value that can be configured, in bytes: what one message between nodes may carry.
 const MOST_VALUE: usize = 2 << 20;
 
@@ -174,7 +177,7 @@ fn password(settings: &Settings) -> Result<Option<String>, ConfigError> {
 }
 
 fn defaults(settings: &Settings) -> Result<Defaults, ConfigError> {
-    let n = between(settings.replicas.as_ref(), 1, 16, 3)? as u8;
+    let n = between(settings.replicas.as_ref(), 1, MOST_REPLICAS, 3)? as u8;
     let majority = u64::from(n / 2 + 1);
     let r = between(settings.r.as_ref(), 1, u64::from(n), majority)? as u8;
     let w = between(settings.w.as_ref(), 1, u64::from(n), majority)? as u8;

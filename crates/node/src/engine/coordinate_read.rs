@@ -157,7 +157,8 @@ impl Engine {
     }
 
     fn own_record(&mut self, key: Key<'_>) -> (Vec<u8>, Held) {
-        let mut record = self.buffer();
+        // Leaves with the outcome, so it does not come from the spare buffers.
+        let mut record = Vec::new();
         let mut held = None;
         self.parts.store.read(key, &mut |stored| {
             if let Some(stored) = stored {
@@ -241,9 +242,41 @@ impl Engine {
     }
 
     fn end_read(&mut self, now: Now, id: OpId, step: ReadStep) {
+        if step == ReadStep::Answer && self.end_plain_read(id) {
+            return;
+        }
         if let Some(InFlight::Read(reading)) = self.operations.remove(id) {
             self.finish_read(now, reading, step);
         }
+    }
+
+    /// The usual end: nothing to repair, nothing that waits, no receipt. The operation is not moved.
+    fn end_plain_read(&mut self, id: OpId) -> bool {
+        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
+            return false;
+        };
+        let plain = reading.then.is_none()
+            && !reading.asker.receipt
+            && reading.read.repair_owed(reading.held).is_empty();
+        if plain {
+            let record = reading.held.map(|_| std::mem::take(&mut reading.record));
+            let (ticket, key) = (reading.asker.ticket, std::mem::take(&mut reading.key));
+            self.operations.discard(id);
+            self.recycle(key);
+            let done = Done {
+                applied: record.is_some(),
+                absorbed: false,
+                record,
+            };
+            self.complete(
+                ticket,
+                Outcome {
+                    result: Ok(done),
+                    receipt: None,
+                },
+            );
+        }
+        plain
     }
 
     /// A read that needs no other node is never listed among the operations in flight.

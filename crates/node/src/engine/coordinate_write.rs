@@ -333,13 +333,11 @@ impl Engine {
                     );
                     Local::Applied
                 }
-                Operation::DeleteSiblings { context } => match record {
-                    None => Local::Declined,
-                    Some(_) => {
-                        siblings::delete(record, context, delta);
-                        Local::Applied
-                    }
-                },
+                // Also where nothing is held here: what the context has seen may lie elsewhere.
+                Operation::DeleteSiblings { context } => {
+                    siblings::delete(record, context, delta);
+                    Local::Applied
+                }
                 operation => decide(operation, bucket, present, stamp, now, delta),
             };
             match local {

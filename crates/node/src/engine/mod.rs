@@ -19,7 +19,7 @@ use henge_coordinator::{
     Asked, Consistency, Defaults, HedgeBudget, HedgePolicy, Mode, OperationLimits, Operations,
     PlaceInfo, PlaceSet,
 };
-use henge_ring::{NodeId, Partition, Ring};
+use henge_ring::{NodeId, Partition, Ring, Token};
 use henge_store::{Key, Store};
 use henge_versioning::{ActorId, Clock};
 use slab::Slab;
@@ -102,6 +102,11 @@ pub struct Engine {
     /// Whether the store may be read as a replica: not while it is being filled.
     filled: bool,
     peers: Peers,
+    /// Each partition's placement when every primary can be reached: the usual case, made once per
+    /// ring.
+    usual: Vec<Placement>,
+    /// What requests get that ask for nothing in particular.
+    usual_consistency: Option<Consistency>,
     operations: Operations<InFlight>,
     hedges: HedgeBudget,
     hints: henge_repair::Hints,
@@ -110,10 +115,13 @@ pub struct Engine {
     completions: Vec<(Ticket, Outcome)>,
     due: Vec<henge_coordinator::OpId>,
     delta: Vec<u8>,
+    /// Tokens of the batch at hand.
+    tokens: Vec<Token>,
     spare: Vec<Vec<u8>>,
 }
 
 /// Where a key's replicas are, as slots.
+#[derive(Clone)]
 struct Placement {
     places: SmallVec<[PlaceInfo; 5]>,
     /// Those that can be sent to now: this node and every peer whose link is up.
@@ -133,7 +141,7 @@ impl Engine {
         let mut peers = Peers::new(Arc::clone(&parts.counters));
         let me = peers.slot_or_new(parts.node);
         peers.adopt(&parts.ring);
-        Self {
+        let mut engine = Self {
             actor: ActorId::derive(parts.node.0, parts.boot),
             me,
             filled: true,
@@ -145,15 +153,34 @@ impl Engine {
             completions: Vec::new(),
             due: Vec::new(),
             delta: Vec::new(),
+            tokens: Vec::new(),
             spare: Vec::new(),
+            usual: Vec::new(),
+            usual_consistency: None,
             parts,
-        }
+        };
+        engine.plan();
+        engine
     }
 
     /// Takes over a new ring.
     pub fn set_ring(&mut self, ring: Arc<Ring>) {
         self.peers.adopt(&ring);
         self.parts.ring = ring;
+        self.plan();
+    }
+
+    /// Works out what depends on the ring alone.
+    fn plan(&mut self) {
+        let ring = Arc::clone(&self.parts.ring);
+        let places = usize::from(self.parts.defaults.n).min(ring.members().len());
+        self.usual_consistency = u8::try_from(places)
+            .ok()
+            .and_then(|places| self.parts.defaults.resolve(&Asked::default(), places).ok());
+        let usual = ring
+            .partitions()
+            .map(|partition| self.look_up(partition, |_| true));
+        self.usual = usual.collect();
     }
 
     /// Whether this node's store may answer reads of other nodes and coordinate. A node that lost
@@ -272,6 +299,9 @@ impl Engine {
 
     fn consistency(&self, request: &Request<'_>, places: usize) -> Result<Consistency, Failure> {
         let options = &request.options;
+        if let (Some(usual), true) = (self.usual_consistency, options.is_usual()) {
+            return Ok(usual);
+        }
         let asked = Asked {
             r: options.r,
             w: options.w,
@@ -289,12 +319,29 @@ impl Engine {
     /// The places of a partition. In strict mode every place stays with its primary; otherwise a
     /// live fallback stands for each primary that cannot be reached.
     fn place(&self, partition: Partition, sloppy: bool) -> Placement {
-        let up = |index| {
-            let slot = self.peers.member(index);
-            !sloppy || slot == self.me || self.peers.is_up(slot)
-        };
+        let up = |slot: Slot| slot == self.me || self.peers.is_up(slot);
+        match self.usual.get(partition.index()) {
+            Some(usual) if usual.places.iter().all(|place| up(place.node)) => usual.clone(),
+            _ if sloppy => self.look_up(partition, up),
+            _ => {
+                let mut placement = self.look_up(partition, |_| true);
+                let places = placement.places.iter().zip(0..);
+                placement.reachable = places
+                    .filter(|(place, _)| up(place.node))
+                    .map(|(_, at)| at)
+                    .collect();
+                placement
+            }
+        }
+    }
+
+    /// The places of a partition when those nodes can be reached that `up` names.
+    fn look_up(&self, partition: Partition, up: impl Fn(Slot) -> bool) -> Placement {
         let n = usize::from(self.parts.defaults.n);
-        let list = self.parts.ring.preference(partition, n, up);
+        let list = self
+            .parts
+            .ring
+            .preference(partition, n, |index| up(self.peers.member(index)));
         let mut placement = Placement {
             places: SmallVec::new(),
             reachable: PlaceSet::EMPTY,
@@ -306,7 +353,7 @@ impl Engine {
             if node == self.me {
                 placement.own = Some(at);
             }
-            if node == self.me || self.peers.is_up(node) {
+            if up(node) {
                 placement.reachable.insert(at);
             }
             let stands_for = place.stands_for.map(|primary| self.peers.member(primary));

@@ -1,48 +1,75 @@
 //! This node as a replica: messages of other coordinators, and their answers to ours.
 
 use henge_coordinator::{OpId, Refusal};
-use henge_ring::NodeId;
-use henge_rpc::{Message, Messages, Refusal as Refused, Replies, Reply, WriteStatus};
-use henge_store::{Decision, Key, StoreError};
+use henge_ring::{NodeId, Token};
+use henge_rpc::{Message, Messages, Refusal as Refused, Replies, Reply, WireError, WriteStatus};
+use henge_store::{Decision, Key, StoreError, Warm};
 use henge_versioning::{Merge, RecordRef, merge};
 
 use super::{Engine, Now, coordinate_read::Answer, operation::InFlight};
 
+/// Messages in a batch from which on warming the store's caches pays.
+const WARM_FROM: usize = 4;
+
 impl Engine {
     /// A batch from a peer; answers are appended to `replies`, which travels back.
     pub fn receive_batch(&mut self, now: Now, from: NodeId, batch: &[u8], replies: &mut Vec<u8>) {
-        for message in Messages::new(batch) {
+        let mut tokens = std::mem::take(&mut self.tokens);
+        tokens.clear();
+        tokens.extend(Messages::new(batch).map(|message| token_of(&message)));
+        // One after the other the keys would wait for memory one after the other.
+        if tokens.len() >= WARM_FROM {
+            let mut messages = Messages::new(batch);
+            let reads = messages.all(|message| matches!(message, Ok(Message::Read { .. })));
+            let wanted = if reads { Warm::Digests } else { Warm::Updates };
+            self.parts.store.warm(&tokens, wanted);
+        }
+        for (message, &token) in Messages::new(batch).zip(&tokens) {
             let Ok(message) = message else {
                 // The rest of the batch cannot be told apart any more; its sender times out.
                 self.parts.counters.bad_messages.add(1);
-                return;
+                break;
             };
             self.parts.counters.messages_handled.add(1);
-            match message {
-                Message::Write {
-                    op,
-                    hint_for,
-                    key,
-                    record,
-                } => {
-                    let answer = self.keep(now, key, record);
-                    if let (Some(owner), Ok(_)) = (hint_for, &answer) {
-                        let owner = self.peers.slot_or_new(owner);
-                        self.keep_hint(now, owner, key);
-                    }
-                    match answer {
-                        Ok(status) => self.answer(&Reply::Wrote { op, status }, replies),
-                        Err(reason) => self.answer(&Reply::Refused { op, reason }, replies),
-                    }
+            self.receive(now, from, &message, token, replies);
+        }
+        self.tokens = tokens;
+    }
+
+    fn receive(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        message: &Message<'_>,
+        token: Token,
+        replies: &mut Vec<u8>,
+    ) {
+        match *message {
+            Message::Write {
+                op,
+                hint_for,
+                key,
+                record,
+            } => {
+                let answer = self.keep(now, Key { bytes: key, token }, record);
+                if let (Some(owner), Ok(_)) = (hint_for, &answer) {
+                    let owner = self.peers.slot_or_new(owner);
+                    self.keep_hint(now, owner, key);
                 }
-                Message::Read { op, digest, key } => self.show(op, digest, key, replies),
-                Message::Repair { key, record } => {
-                    // Unasked for and unconfirmed: a refusal is made good by the next read.
-                    let _ = self.keep(now, key, record);
+                match answer {
+                    Ok(status) => self.answer(&Reply::Wrote { op, status }, replies),
+                    Err(reason) => self.answer(&Reply::Refused { op, reason }, replies),
                 }
-                Message::Forward { op, request } => self.coordinate_for(now, from, op, request),
-                Message::Forwarded { op, outcome } => self.forward_answered(op, outcome),
             }
+            Message::Read { op, digest, key } => {
+                self.show(op, digest, Key { bytes: key, token }, replies);
+            }
+            Message::Repair { key, record } => {
+                // Unasked for and unconfirmed: a refusal is made good by the next read.
+                let _ = self.keep(now, Key { bytes: key, token }, record);
+            }
+            Message::Forward { op, request } => self.coordinate_for(now, from, op, request),
+            Message::Forwarded { op, outcome } => self.forward_answered(op, outcome),
         }
     }
 
@@ -87,7 +114,7 @@ impl Engine {
     }
 
     /// Merges a record that a coordinator sent.
-    fn keep(&mut self, now: Now, key: &[u8], record: &[u8]) -> Result<WriteStatus, Refused> {
+    fn keep(&mut self, now: Now, key: Key<'_>, record: &[u8]) -> Result<WriteStatus, Refused> {
         let incoming = RecordRef::parse(record).map_err(|_| Refused::Other)?;
         if self
             .parts
@@ -99,7 +126,7 @@ impl Engine {
             return Err(Refused::Skew);
         }
         let mut status = WriteStatus::Applied;
-        let merged = self.parts.store.update(Key::new(key), &mut |present, out| {
+        let merged = self.parts.store.update(key, &mut |present, out| {
             let Some(present) = present.map(|stored| stored.record) else {
                 out.extend_from_slice(record);
                 return Decision::Write;
@@ -128,7 +155,7 @@ impl Engine {
     }
 
     /// Answers a read: the same as the reader holds, or the record.
-    fn show(&self, op: u64, digest: u64, key: &[u8], replies: &mut Vec<u8>) {
+    fn show(&self, op: u64, digest: u64, key: Key<'_>, replies: &mut Vec<u8>) {
         if !self.filled {
             return self.answer(
                 &Reply::Refused {
@@ -138,17 +165,16 @@ impl Engine {
                 replies,
             );
         }
-        self.parts.store.read(Key::new(key), &mut |stored| {
-            let reply = match stored {
-                None => Reply::Absent { op },
-                Some(stored) if stored.digest == digest => Reply::Same { op },
-                Some(stored) => Reply::Record {
-                    op,
-                    record: stored.record.as_bytes(),
-                },
-            };
-            self.answer(&reply, replies);
-        });
+        match self.parts.store.digest(key) {
+            None => self.answer(&Reply::Absent { op }, replies),
+            Some(held) if held == digest => self.answer(&Reply::Same { op }, replies),
+            Some(_) => self.parts.store.read(key, &mut |stored| {
+                let record = stored.map(|stored| stored.record.as_bytes());
+                let reply =
+                    record.map_or(Reply::Absent { op }, |record| Reply::Record { op, record });
+                self.answer(&reply, replies);
+            }),
+        }
     }
 
     fn answer(&self, reply: &Reply<'_>, replies: &mut Vec<u8>) {
@@ -156,6 +182,16 @@ impl Engine {
             debug_assert!(false, "what is stored was checked on its way in: {error}");
             self.parts.counters.bad_messages.add(1);
         }
+    }
+}
+
+/// The token of the key a message is about; of no key, where it is about none.
+fn token_of(message: &Result<Message<'_>, WireError>) -> Token {
+    match message {
+        Ok(
+            Message::Write { key, .. } | Message::Read { key, .. } | Message::Repair { key, .. },
+        ) => Token::of(key),
+        Ok(Message::Forward { .. } | Message::Forwarded { .. }) | Err(_) => Token(0),
     }
 }
 

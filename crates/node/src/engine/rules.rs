@@ -9,13 +9,22 @@
 //! A session keeps its life from login to logout: values and deadlines change within it, and dead
 //! wins over everything else in it. That is why a write to a session must know its life first.
 
-use henge_versioning::{Merge, NEVER, RecordRef, Stamp, delta, merge};
+use henge_versioning::{ActorId, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge};
 
 use crate::{Condition, Expiry, Kind, Operation};
 
 /// How long a tombstone without an expiry of its own is kept: 24 hours. A replica that was away
 /// for longer must come back empty.
 pub(super) const TOMBSTONE_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The epoch of every session's first life, the same on every node. Two nodes that begin the same
+/// session without knowing of each other (a sloppy quorum met only fallbacks) begin the same life,
+/// so that their fields merge and a logout in it wins; lives numbered by their writers would
+/// overrule each other. Only a session that is known to have expired gets a later life.
+const FIRST_LIFE: Stamp = Stamp {
+    time: HlcTime(1),
+    actor: ActorId(0),
+};
 
 /// What an operation does to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +115,11 @@ impl<'a> Facts<'a> {
         self.kind == Kind::Session && self.present.is_some_and(|record| record.is_dead())
     }
 
+    /// A session of which nothing is known here. It may be known elsewhere, beyond a partition.
+    fn begins_first_life(&self) -> bool {
+        self.kind == Kind::Session && self.present.is_none()
+    }
+
     fn holds(&self, condition: Condition) -> bool {
         match condition {
             Condition::Always | Condition::Later | Condition::Earlier => true,
@@ -149,6 +163,9 @@ impl<'a> Facts<'a> {
                 delta::put(out, record.epoch(), self.stamp, moved, value);
                 self.complete(record, moved, out);
             }
+            _ if self.begins_first_life() => {
+                delta::put(out, FIRST_LIFE, self.stamp, Some(deadline), value);
+            }
             _ => {
                 delta::begin(out, self.stamp, deadline, value);
                 self.outlive(deadline, out);
@@ -175,6 +192,9 @@ impl<'a> Facts<'a> {
                 let moved = (expiry != Expiry::Keep).then_some(deadline);
                 delta::put_fields(out, record.epoch(), self.stamp, moved, fields);
                 self.complete(record, moved, out);
+            }
+            None if self.begins_first_life() => {
+                delta::put_fields(out, FIRST_LIFE, self.stamp, Some(deadline), fields);
             }
             None => {
                 let present: Vec<(&[u8], &[u8])> = fields
@@ -260,6 +280,7 @@ impl<'a> Facts<'a> {
         };
         let epoch = match self.live() {
             Some(record) if self.kind == Kind::Session => record.epoch(),
+            None if self.begins_first_life() => FIRST_LIFE,
             _ => self.stamp,
         };
         delta::bury(out, epoch, horizon);

@@ -1,7 +1,7 @@
 //! Consistency of single requests and of a connection: `R n`, `W n`, `STRICT`, `SLOPPY`,
 //! `TIMEOUT ms`, `RECEIPT`, and the command `HENGE.QUORUM`.
 
-use henge_coordinator::Mode;
+use henge_node::Mode;
 use henge_node::Options;
 
 use super::{

@@ -1,0 +1,123 @@
+//! A look ahead at a pipeline: which keys will its commands touch?
+//!
+//! Sixteen commands that wait together would wait for memory one after the other. So before they are
+//! executed the store is told their keys, and fetches all at once. This is only a hint: whatever
+//! does not look like a plain command ends the look ahead, and nothing depends on what it finds.
+
+use henge_node::Warm;
+use henge_ring::Token;
+use smallvec::SmallVec;
+
+/// Commands looked at: more would push each other out of the processor's caches again.
+const MOST: usize = 64;
+
+/// The keys of the complete commands at the front of `input`.
+pub(super) type Ahead = SmallVec<[Token; MOST]>;
+
+/// Looks ahead. What is wanted of the keys: their records, or more where one of the commands is no
+/// plain read.
+pub(super) fn keys(input: &[u8]) -> (Ahead, Warm) {
+    let mut ahead = Ahead::new();
+    let mut wanted = Warm::Records;
+    let mut at = 0;
+    while ahead.len() < MOST {
+        let Some((name, key, next)) = command(input, at) else {
+            break;
+        };
+        if !name.eq_ignore_ascii_case(b"get") {
+            wanted = Warm::Updates;
+        }
+        ahead.push(Token::of(key));
+        at = next;
+    }
+    (ahead, wanted)
+}
+
+/// Name and first argument of the command at `at`, and where the next one begins.
+fn command(input: &[u8], mut at: usize) -> Option<(&[u8], &[u8], usize)> {
+    let arguments = number(input, &mut at, b'*')?;
+    if !(2..=16).contains(&arguments) {
+        return None;
+    }
+    let name = bulk(input, &mut at)?;
+    let key = bulk(input, &mut at)?;
+    for _ in 2..arguments {
+        bulk(input, &mut at)?;
+    }
+    Some((name, key, at))
+}
+
+fn bulk<'a>(input: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
+    let length = number(input, at, b'$')?;
+    let text = input.get(*at..at.checked_add(length)?)?;
+    *at += length + 2;
+    Some(text)
+}
+
+/// A short number after `mark`; the position moves behind its line.
+fn number(input: &[u8], at: &mut usize, mark: u8) -> Option<usize> {
+    let rest = input.get(*at..)?;
+    if *rest.first()? != mark {
+        return None;
+    }
+    let mut number = 0;
+    for (digits, byte) in rest[1..].iter().take(8).enumerate() {
+        match byte {
+            b'0'..=b'9' => number = number * 10 + usize::from(byte - b'0'),
+            b'\r' if digits > 0 => {
+                *at += digits + 3;
+                return Some(number);
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PIPELINE: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nget\r\n$2\r\nbb\r\n";
+
+    #[test]
+    fn keys_of_complete_commands_are_found() {
+        let (ahead, wanted) = keys(PIPELINE);
+        assert_eq!(ahead.as_slice(), [Token::of(b"a"), Token::of(b"bb")]);
+        assert_eq!(wanted, Warm::Records);
+        let set = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nvalue\r\n*2\r\n$3\r\nGET\r\n$1\r\nc\r\n";
+        let (ahead, wanted) = keys(set);
+        assert_eq!(ahead.as_slice(), [Token::of(b"a"), Token::of(b"c")]);
+        assert_eq!(wanted, Warm::Updates);
+    }
+
+    #[test]
+    fn anything_else_ends_the_look_ahead() {
+        for input in [
+            &b"PING\r\n"[..],
+            b"*1\r\n$4\r\nPING\r\n",
+            b"*2\r\n$-1\r\n",
+            b"*99999999999\r\n",
+            b"",
+        ] {
+            assert!(keys(input).0.is_empty());
+        }
+        assert_eq!(
+            keys(&PIPELINE[..PIPELINE.len() - 5]).0.len(),
+            1,
+            "the second is not complete"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200),
+                                  cut in 0usize..40) {
+            let mut input = PIPELINE[..cut.min(PIPELINE.len())].to_vec();
+            input.extend(bytes);
+            keys(&input);
+        }
+    }
+}
