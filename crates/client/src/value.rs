@@ -60,10 +60,15 @@ pub enum DecodeError {
 }
 
 /// Decodes the first reply in `buf`: the value and how many bytes it took, or `None` while it is
-/// incomplete. Refuses a reply longer than `max` bytes as soon as that is known.
+/// incomplete. Refuses a reply longer than `max` bytes as soon as that is known, and whether or not
+/// all of it is there.
 pub fn decode(buf: &[u8], max: usize) -> Result<Option<(Value, usize)>, DecodeError> {
     let mut cursor = Cursor { buf, at: 0, max };
     match cursor.value(0) {
+        Ok(_) if cursor.at > max => Err(DecodeError::TooLarge {
+            got: cursor.at,
+            limit: max,
+        }),
         Ok(value) => Ok(Some((value, cursor.at))),
         Err(Stop::Wrong(error)) => Err(error),
         Err(Stop::Incomplete) if buf.len() > max => Err(DecodeError::TooLarge {
