@@ -10,4 +10,5 @@ pub mod transcript;
 
 pub mod checker;
 
+pub mod fuzz;
 pub mod sim;
