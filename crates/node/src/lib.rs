@@ -41,6 +41,7 @@ pub use node::{Node, NodeBuilder, StartError};
 mod shared;
 pub use shared::{Clocks, SystemClocks};
 
+mod buffers;
 mod looking;
 mod membership;
 mod metrics;

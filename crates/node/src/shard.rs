@@ -23,7 +23,7 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use crate::{
-    DoorShard, Failure, Handle, Now, Outcome, Request, Sink, Ticket,
+    DoorShard, Failure, Handle, Now, Outcome, Request, Sink, Ticket, buffers,
     engine::{Engine, EngineParts},
     membership::Membership,
     scan::{self, Look, Seen},
@@ -257,8 +257,7 @@ impl Shard {
         let links = self.links.borrow();
         self.engine.borrow_mut().take_batches(&mut |peer, batch| {
             if let Some(link) = links.get(&peer) {
-                let next = Vec::with_capacity(batch.len().min(64 * 1024));
-                let batch = Bytes::from(std::mem::replace(batch, next));
+                let batch = buffers::lend(std::mem::replace(batch, buffers::empty()));
                 // Not sent: the peer lags. The operations behind it run into their deadlines, and
                 // their writes become hints, which is what bounds the lag.
                 let _ = link.try_send(batch, 0);
