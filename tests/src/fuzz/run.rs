@@ -220,38 +220,56 @@ impl<'a> Worker<'a> {
 
     /// Runs one input and judges it. The first failure stands.
     fn execute(&mut self, input: Vec<u8>) {
-        let begun = Instant::now();
-        *lock(self.current) = Some((begun, self.target.name, input.clone()));
-        let mut rng = Rng::new(XxHash3_64::oneshot(&input));
-        let mut outcome = None;
-        let run = &mut self.run;
-        let bytes = (self.measure)(&mut || {
-            outcome = Some(catch_unwind(AssertUnwindSafe(|| run(&input, &mut rng))));
-        });
-        *lock(self.current) = None;
-        let took = begun.elapsed();
+        let (mut took, mut bytes, mut outcome) = self.attempt(&input);
+        // The machine may have been busy with something else: slow is what is slow each time.
+        for _ in 0..2 {
+            if took <= SLOWEST || outcome.is_err() {
+                break;
+            }
+            let again = self.attempt(&input);
+            (took, bytes, outcome) = (took.min(again.0), again.1, again.2);
+        }
         self.report.executions += 1;
         self.report.slowest = self.report.slowest.max(took);
         self.report.most_bytes = self.report.most_bytes.max(bytes);
         let what = match outcome {
-            Some(Ok(_)) if took > SLOWEST => Some(format!("it took {took:?}")),
-            Some(Ok(_)) if bytes > MOST_BYTES => Some(format!("it allocated {bytes} bytes")),
-            Some(Ok(behaviour)) => {
-                let new = self.seen.len() < MOST_KEPT && self.seen.insert(behaviour);
-                if new && !self.corpus.contains(&input) {
-                    self.corpus.push(input);
-                }
-                return;
-            }
-            Some(Err(_)) | None => PANIC.take().or_else(|| Some("it panicked".to_owned())),
+            Ok(_) if took > SLOWEST => format!("it took {took:?}"),
+            Ok(_) if bytes > MOST_BYTES => format!("it allocated {bytes} bytes"),
+            Ok(behaviour) => return self.keep(input, behaviour),
+            Err(what) => what,
         };
-        let failure = what.map(|what| Failure {
+        self.report.failure.get_or_insert(Failure {
             target: self.target.name,
             seed: self.options.seed,
             input,
             what,
         });
-        self.report.failure = self.report.failure.take().or(failure);
+    }
+
+    /// An input with which something new has happened joins the corpus.
+    fn keep(&mut self, input: Vec<u8>, behaviour: Behaviour) {
+        let new = self.seen.len() < MOST_KEPT && self.seen.insert(behaviour);
+        if new && !self.corpus.contains(&input) {
+            self.corpus.push(input);
+        }
+    }
+
+    /// Runs one input: how long it took, the most it had allocated, and what became of it.
+    fn attempt(&mut self, input: &[u8]) -> (Duration, u64, Result<Behaviour, String>) {
+        let begun = Instant::now();
+        *lock(self.current) = Some((begun, self.target.name, input.to_vec()));
+        let mut rng = Rng::new(XxHash3_64::oneshot(input));
+        let mut outcome = None;
+        let run = &mut self.run;
+        let bytes = (self.measure)(&mut || {
+            outcome = Some(catch_unwind(AssertUnwindSafe(|| run(input, &mut rng))));
+        });
+        *lock(self.current) = None;
+        let outcome = match outcome {
+            Some(Ok(behaviour)) => Ok(behaviour),
+            Some(Err(_)) | None => Err(PANIC.take().unwrap_or_else(|| "it panicked".to_owned())),
+        };
+        (begun.elapsed(), bytes, outcome)
     }
 }
 
