@@ -22,6 +22,10 @@ pub struct Bucket {
     pub kind: Kind,
     /// Lifetime given to a value written without one, in milliseconds; `None`: it stays.
     pub default_ttl_ms: Option<u64>,
+    /// Whether requests that do not say so themselves use strict quorums, whatever the node's
+    /// default is. Sessions do: a sloppy quorum may consist of nodes that never heard of a session,
+    /// and then a late write can bring back one that was destroyed.
+    pub strict: bool,
 }
 
 /// All buckets, in the order of matching.
@@ -40,6 +44,7 @@ impl Buckets {
             prefix: prefix.as_bytes().to_vec(),
             kind,
             default_ttl_ms: None,
+            strict: kind == Kind::Session,
         };
         let sessions = [
             "sess:",

@@ -105,8 +105,8 @@ pub struct Engine {
     /// Each partition's placement when every primary can be reached: the usual case, made once per
     /// ring.
     usual: Vec<Placement>,
-    /// What requests get that ask for nothing in particular.
-    usual_consistency: Option<Consistency>,
+    /// What requests get that ask for nothing in particular, without and with strict quorums.
+    usual_consistency: [Option<Consistency>; 2],
     operations: Operations<InFlight>,
     hedges: HedgeBudget,
     hints: henge_repair::Hints,
@@ -156,7 +156,7 @@ impl Engine {
             tokens: Vec::new(),
             spare: Vec::new(),
             usual: Vec::new(),
-            usual_consistency: None,
+            usual_consistency: [None; 2],
             parts,
         };
         engine.plan();
@@ -174,9 +174,15 @@ impl Engine {
     fn plan(&mut self) {
         let ring = Arc::clone(&self.parts.ring);
         let places = usize::from(self.parts.defaults.n).min(ring.members().len());
-        self.usual_consistency = u8::try_from(places)
-            .ok()
-            .and_then(|places| self.parts.defaults.resolve(&Asked::default(), places).ok());
+        let usual = |mode| {
+            let asked = Asked {
+                mode,
+                ..Asked::default()
+            };
+            let places = u8::try_from(places).ok()?;
+            self.parts.defaults.resolve(&asked, places).ok()
+        };
+        self.usual_consistency = [usual(None), usual(Some(Mode::Strict))];
         let usual = ring
             .partitions()
             .map(|partition| self.look_up(partition, |_| true));
@@ -299,15 +305,18 @@ impl Engine {
 
     fn consistency(&self, request: &Request<'_>, places: usize) -> Result<Consistency, Failure> {
         let options = &request.options;
-        if let (Some(usual), true) = (self.usual_consistency, options.is_usual()) {
+        let always_strict = self.parts.buckets.of(request.key).strict;
+        if let (Some(usual), true) = (
+            self.usual_consistency[usize::from(always_strict)],
+            options.is_usual(),
+        ) {
             return Ok(usual);
         }
+        let mode = |strict| if strict { Mode::Strict } else { Mode::Sloppy };
         let asked = Asked {
             r: options.r,
             w: options.w,
-            mode: options
-                .strict
-                .map(|strict| if strict { Mode::Strict } else { Mode::Sloppy }),
+            mode: options.strict.or(always_strict.then_some(true)).map(mode),
             deadline_ms: options.timeout_ms,
         };
         self.parts

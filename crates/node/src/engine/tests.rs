@@ -541,3 +541,81 @@ fn bounds_are_errors_with_numbers() {
     let error = cluster.run(1, "k", put(&large)).expect_err("too large");
     assert!(error.to_string().contains("1048577"), "{error}");
 }
+
+#[test]
+fn sessions_are_strict_unless_a_request_says_otherwise() {
+    let mut cluster = Cluster::new(5);
+    let owners: Vec<u8> = {
+        let ring = ring_of(5);
+        let partition = ring.partition_of(henge_ring::Token::of(b"sess:k"));
+        ring.primaries(partition)
+            .iter()
+            .map(|i| ring.member(*i).id.0[0])
+            .collect()
+    };
+    cluster.kill(owners[1]);
+    cluster.kill(owners[2]);
+    let refused = cluster
+        .run(owners[0], "sess:k", put("v"))
+        .expect_err("one primary is not two");
+    assert!(
+        matches!(
+            refused,
+            Failure::Failed {
+                needed: 2,
+                got: 1,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    let sloppy = Options {
+        strict: Some(false),
+        ..Options::default()
+    };
+    cluster
+        .with(owners[0], "sess:k", put("v"), sloppy)
+        .expect("fallbacks stand in");
+}
+
+#[test]
+fn a_session_begun_twice_is_one_life_so_that_logout_wins() {
+    let mut cluster = Cluster::new(5);
+    let sloppy = Options {
+        strict: Some(false),
+        ..Options::default()
+    };
+    // Two sides of a partition begin the same session, and one of them destroys it.
+    cluster.down = vec![id(4), id(5)];
+    let _ = cluster.with(1, "sess:k", put("one"), quorum(1, 1));
+    assert!(cluster.run(1, "sess:k", DELETE).expect("destroyed").applied);
+    cluster.down = vec![id(1), id(2), id(3)];
+    let _ = cluster.with(
+        4,
+        "sess:k",
+        put("two"),
+        Options {
+            r: Some(1),
+            w: Some(1),
+            ..sloppy
+        },
+    );
+    cluster.down.clear();
+    (0..40).for_each(|_| cluster.pass(500));
+    let all = Options {
+        r: Some(3),
+        ..Options::default()
+    };
+    for node in 1..=5 {
+        let record = cluster
+            .with(node, "sess:k", Operation::Get, all)
+            .expect("read")
+            .record;
+        let live = record.is_some_and(|record| {
+            RecordRef::parse(&record)
+                .expect("a record")
+                .is_live(cluster.now.wall_ms)
+        });
+        assert!(!live, "seen by node {node}");
+    }
+}
