@@ -17,10 +17,10 @@ use crate::{Condition, Expiry, Kind, Operation};
 /// for longer must come back empty.
 pub(super) const TOMBSTONE_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The epoch of every session's first life, the same on every node. Two nodes that begin the same
-/// session without knowing of each other (a sloppy quorum met only fallbacks) begin the same life,
-/// so that their fields merge and a logout in it wins; lives numbered by their writers would
-/// overrule each other. Only a session that is known to have expired gets a later life.
+/// The epoch of every session's first life, the same on every node; later lives count on from it.
+/// Two nodes that begin a session at once without knowing of each other (beyond a partition, or when
+/// it has just expired) begin the same life, so that their fields merge and a logout in it wins;
+/// lives numbered by their writers' clocks would overrule each other.
 const FIRST_LIFE: Stamp = Stamp {
     time: HlcTime(1),
     actor: ActorId(0),
@@ -115,9 +115,20 @@ impl<'a> Facts<'a> {
         self.kind == Kind::Session && self.present.is_some_and(|record| record.is_dead())
     }
 
-    /// A session of which nothing is known here. It may be known elsewhere, beyond a partition.
-    fn begins_first_life(&self) -> bool {
-        self.kind == Kind::Session && self.present.is_none()
+    /// The life that a write to an absent or expired key begins. A session's next life follows from
+    /// the one before, whoever begins it; a register's is named by its stamp.
+    fn next_life(&self) -> Stamp {
+        match self.present {
+            _ if self.kind != Kind::Session => self.stamp,
+            None => FIRST_LIFE,
+            Some(record) => {
+                let last = record.epoch().time.0;
+                Stamp {
+                    time: HlcTime(last.saturating_add(1)),
+                    actor: ActorId(0),
+                }
+            }
+        }
     }
 
     fn holds(&self, condition: Condition) -> bool {
@@ -163,12 +174,10 @@ impl<'a> Facts<'a> {
                 delta::put(out, record.epoch(), self.stamp, moved, value);
                 self.complete(record, moved, out);
             }
-            _ if self.begins_first_life() => {
-                delta::put(out, FIRST_LIFE, self.stamp, Some(deadline), value);
-            }
             _ => {
-                delta::begin(out, self.stamp, deadline, value);
-                self.outlive(deadline, out);
+                let life = self.next_life();
+                delta::put(out, life, self.stamp, Some(deadline), value);
+                self.outlive(life, deadline, out);
             }
         }
         Effect::Apply
@@ -193,16 +202,10 @@ impl<'a> Facts<'a> {
                 delta::put_fields(out, record.epoch(), self.stamp, moved, fields);
                 self.complete(record, moved, out);
             }
-            None if self.begins_first_life() => {
-                delta::put_fields(out, FIRST_LIFE, self.stamp, Some(deadline), fields);
-            }
             None => {
-                let present: Vec<(&[u8], &[u8])> = fields
-                    .iter()
-                    .filter_map(|&(name, value)| Some((name, value?)))
-                    .collect();
-                delta::begin_fields(out, self.stamp, deadline, &present);
-                self.outlive(deadline, out);
+                let life = self.next_life();
+                delta::put_fields(out, life, self.stamp, Some(deadline), fields);
+                self.outlive(life, deadline, out);
             }
         }
         Effect::Apply
@@ -249,12 +252,12 @@ impl<'a> Facts<'a> {
 
     /// A life that begins over one whose copies could be live for longer must be remembered for as
     /// long, or they would show again once it is forgotten.
-    fn outlive(&self, deadline: u64, out: &mut Vec<u8>) {
+    fn outlive(&self, life: Stamp, deadline: u64, out: &mut Vec<u8>) {
         let known = self.present.map_or(0, |record| record.horizon());
         let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
         if known > deadline {
             let mut retained = Vec::new();
-            delta::retain(&mut retained, self.stamp, known.min(grace).max(deadline));
+            delta::retain(&mut retained, life, known.min(grace).max(deadline));
             join(out, &retained);
         }
     }
@@ -280,8 +283,7 @@ impl<'a> Facts<'a> {
         };
         let epoch = match self.live() {
             Some(record) if self.kind == Kind::Session => record.epoch(),
-            None if self.begins_first_life() => FIRST_LIFE,
-            _ => self.stamp,
+            _ => self.next_life(),
         };
         delta::bury(out, epoch, horizon);
         Effect::Apply
