@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use henge_gateway::Limits;
 
-use crate::common::serve;
+use crate::one_node::serve;
 
 #[test]
 fn broken_protocol_is_told_in_redis_words_and_ends_the_connection() {

@@ -9,7 +9,7 @@ use std::{
 
 use henge_gateway::{Limits, serve_http};
 
-use crate::common::{Served, serve};
+use crate::one_node::{Served, serve};
 
 struct Http {
     served: Served,

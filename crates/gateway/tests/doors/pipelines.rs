@@ -2,7 +2,7 @@
 
 use henge_gateway::Limits;
 
-use crate::common::serve;
+use crate::one_node::serve;
 
 #[test]
 fn five_thousand_commands_are_answered_in_order() {

@@ -3,7 +3,7 @@
 
 use henge_gateway::Limits;
 
-use crate::common::{Client, serve};
+use crate::one_node::{Client, serve};
 
 /// Runs `command ⇒ reply` lines, in which `*` at the end of a reply stands for anything.
 fn run(client: &mut Client, transcript: &str) {
