@@ -122,7 +122,7 @@ pub(crate) struct Load {
     #[arg(long, value_parser = duration)]
     ttl: Option<Duration>,
 
-    /// Which keys are asked for: uniform, zipf[:exponent] or hot[:share] (that share of the requests
+    /// Which keys are asked for: uniform, zipf, zipf:EXPONENT, hot or hot:SHARE (that share of the requests
     /// goes to one hundredth of the keys).
     #[arg(long, default_value = "uniform")]
     pub(crate) distribution: Distribution,

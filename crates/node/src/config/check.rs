@@ -6,7 +6,7 @@ use henge_coordinator::{Defaults, Mode};
 
 use super::{Setting, Settings, parse_duration_ms, parse_size};
 
-/// What a node runs with. Made only by [`Config::check`] and [`Config::default`].
+/// What a node runs with. Made only by [`Config::check`].
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Redis-protocol door.
