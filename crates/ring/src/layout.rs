@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    AssignmentId, Event, Member, NodeId, NodeIndex, PARTITION_BITS, Partition,
+    Event, Member, NodeId, NodeIndex, PARTITION_BITS, Partition,
+    assignment::set_digest,
     roster::{Outcome, Roster},
     step,
 };
@@ -41,8 +42,8 @@ pub(crate) struct Layout {
     pub(crate) departed: BTreeSet<NodeId>,
     /// `width` places for each partition, partition after partition.
     pub(crate) places: Vec<NodeIndex>,
-    /// Of each partition; empty while there are no members.
-    pub(crate) assignments: Vec<AssignmentId>,
+    /// The digest of each partition's replica set; empty while there are no members.
+    pub(crate) sets: Vec<u64>,
 }
 
 impl Default for Layout {
@@ -55,7 +56,7 @@ impl Default for Layout {
             members: Vec::new(),
             departed: BTreeSet::new(),
             places: Vec::new(),
-            assignments: Vec::new(),
+            sets: Vec::new(),
         }
     }
 }
@@ -93,10 +94,7 @@ impl Layout {
         if rebalance {
             layout.places = step::rebalance(&layout, self.width());
         }
-        layout.assignments = match change.last() {
-            Some(last) => self.reassigned(&layout, splits, last),
-            None => Vec::new(),
-        };
+        layout.sets = layout.digests();
         *self = layout;
         Ok(())
     }
@@ -126,20 +124,14 @@ impl Layout {
             .collect()
     }
 
-    /// Assignments of `next`: kept where the replica set is the same, else named after the change.
-    fn reassigned(&self, next: &Self, splits: u8, last: &Event) -> Vec<AssignmentId> {
-        if next.members.is_empty() {
+    fn digests(&self) -> Vec<u64> {
+        if self.members.is_empty() {
             return Vec::new();
         }
-        let renew = |partition: u16| {
-            let row = next.row(Partition(partition)).iter();
-            let replicas = row.map(|node| next.members[node.index()].id);
-            let new = AssignmentId::new(last.lamport, last.change, replicas);
-            match self.assignments.get(usize::from(partition >> splits)) {
-                Some(old) if old.replicas == new.replicas => *old,
-                _ => new,
-            }
+        let digest = |partition: u16| {
+            let row = self.row(Partition(partition)).iter();
+            set_digest(row.map(|node| self.members[node.index()].id))
         };
-        (0..next.partition_count() as u16).map(renew).collect()
+        (0..self.partition_count() as u16).map(digest).collect()
     }
 }

@@ -39,7 +39,12 @@ pub use layout::{
 };
 
 mod assignment;
-pub use assignment::{AssignmentId, PartitionConfig, Synced};
+pub use assignment::{
+    Assignment, AssignmentId, Facts, PartitionConfig, Sources, Synced, ViewOrder, set_digest,
+};
+
+mod views;
+pub use views::Views;
 
 mod roster;
 mod score;

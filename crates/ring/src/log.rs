@@ -92,6 +92,11 @@ impl Log {
         self.events.contains(event)
     }
 
+    /// Whether `other` has all of these events and more.
+    pub fn is_before(&self, other: &Self) -> bool {
+        self.len() < other.len() && self.events.is_subset(&other.events)
+    }
+
     /// How many events it holds.
     pub fn len(&self) -> usize {
         self.events.len()

@@ -5,8 +5,7 @@ use std::fmt;
 use twox_hash::XxHash3_64;
 
 use crate::{
-    AssignmentId, Event, Log, Member, NodeId, Partition, RingTag, Token, layout::Layout,
-    member::number_zones,
+    Event, Log, Member, NodeId, Partition, RingTag, Token, layout::Layout, member::number_zones,
 };
 
 /// A member's position in [`Ring::members`]. Means something only together with its ring: another
@@ -191,10 +190,16 @@ impl Ring {
         self.primaries(partition).contains(&node)
     }
 
-    /// Names the partition's replica set and the change that made it. `None` while there are no
-    /// members.
-    pub fn assignment(&self, partition: Partition) -> Option<AssignmentId> {
-        self.layout.assignments.get(partition.index()).copied()
+    /// The digest of the partition's replica set ([`set_digest`](crate::set_digest)): equal in two
+    /// rings where the set is. `None` while there are no members.
+    pub fn replica_set(&self, partition: Partition) -> Option<u64> {
+        self.layout.sets.get(partition.index()).copied()
+    }
+
+    /// The ids of the nodes that hold a partition, in the order of [`primaries`](Self::primaries).
+    pub fn replica_ids(&self, partition: Partition) -> impl Iterator<Item = NodeId> + '_ {
+        let primaries = self.primaries(partition).iter();
+        primaries.map(|&node| self.member(node).id)
     }
 
     /// Number of zones that have members.

@@ -53,7 +53,7 @@ impl Roster {
             next: Layout {
                 members: Vec::new(),
                 places: Vec::new(),
-                assignments: Vec::new(),
+                sets: Vec::new(),
                 departed: layout.departed.clone(),
                 ..*layout
             },

@@ -121,7 +121,7 @@ proptest! {
         for partition in after.partitions() {
             let parent = Partition(partition.0 / 2);
             prop_assert_eq!(after.primaries(partition), before.primaries(parent));
-            prop_assert_eq!(after.assignment(partition), before.assignment(parent));
+            prop_assert_eq!(after.replica_set(partition), before.replica_set(parent));
         }
         let emptied = before.members().is_empty();
         prop_assert_eq!(balance(&after).max_over_share, balance(&before).max_over_share);
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn assignments_change_exactly_where_the_replica_set_does(history in any_history(4)) {
+    fn set_digests_change_exactly_where_the_replica_set_does(history in any_history(4)) {
         let Some((last, first)) = history.split_last() else { return Ok(()) };
         let mut cluster = cluster_of(first);
         let before = cluster.ring();
@@ -161,7 +161,7 @@ proptest! {
         for partition in after.partitions() {
             let gains = moved.iter().any(|m| m.partition == partition);
             let loses = after.replicas_per_partition() < before.replicas_per_partition();
-            let same = before.assignment(partition) == after.assignment(partition);
+            let same = before.replica_set(partition) == after.replica_set(partition);
             prop_assert_eq!(same, !gains && !loses);
         }
     }
@@ -260,7 +260,7 @@ fn a_cluster_can_empty_and_fill_again() {
     let mut cluster = Cluster::even(4, 2, 1);
     cluster.change([Op::Leave { node: id(0) }, Op::Leave { node: id(1) }]);
     let empty = cluster.ring();
-    assert!(empty.members().is_empty() && empty.assignment(Partition(0)).is_none());
+    assert!(empty.members().is_empty() && empty.replica_set(Partition(0)).is_none());
     cluster.change([join(2, 1, 0)]);
     check_rules(&cluster.ring());
     check_even(&cluster.ring());

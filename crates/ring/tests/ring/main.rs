@@ -7,3 +7,4 @@ mod golden;
 mod log;
 mod preference;
 mod topology;
+mod views;

@@ -151,7 +151,7 @@ pub(crate) fn check_rules(ring: &Ring) {
             (width, width),
             "{partition:?} has {row:?}"
         );
-        assert_eq!(ring.assignment(partition).is_some(), width > 0);
+        assert_eq!(ring.replica_set(partition).is_some(), width > 0);
         check_zone_rule(ring, partition);
     }
 }
