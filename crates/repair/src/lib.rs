@@ -8,6 +8,7 @@
 //! * [`anti_entropy`] makes replicas equal whatever the two others left out: it compares whole
 //!   partitions, finds the records that differ by [`reconcile`]ing logs, [`sketch`]es or lists, and
 //!   moves those alone.
+//! * [`transfer`] moves partitions to new owners while they serve.
 //!
 //! None of them holds a record. Records are joined, never replaced, so the newest one in the local
 //! store stands for everything a peer has missed: it is read when it is sent, and a thousand writes
@@ -36,3 +37,4 @@ pub mod anti_entropy;
 pub mod reconcile;
 pub mod sketch;
 pub mod snapshot;
+pub mod transfer;

@@ -1,0 +1,251 @@
+//! What this node has to pull, from whom next, and how far it has come.
+//!
+//! One job per partition: every record of an old set's data from enough of its members, each read from
+//! start to end. A member that fails is tried again from where it stopped, or another one is read
+//! from the start. Jobs of partitions with the fewest reachable copies go first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use henge_ring::{AssignmentId, NodeId, Partition, Synced};
+
+/// Bounds of what a node pulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Pulls in flight at once, each of another partition. Bounds the memory and the share of its
+    /// time that a joiner spends on catching up; two keep the wire busy while one waits for an
+    /// answer.
+    pub incoming: usize,
+    /// Partitions read from this node at once.
+    pub outgoing: usize,
+    /// Bytes pulled per second, on average over a second.
+    pub bytes_per_second: u64,
+    /// Wait before a job that was refused or got no answer is tried again, in milliseconds.
+    pub retry_ms: u64,
+    /// How long a stream out of this node keeps its place without being asked for more, in
+    /// milliseconds.
+    pub idle_ms: u64,
+}
+
+impl Default for TransferLimits {
+    /// Two in, two out, 32 MiB/s.
+    fn default() -> Self {
+        Self {
+            incoming: 2,
+            outgoing: 2,
+            bytes_per_second: 32 << 20,
+            retry_ms: 50,
+            idle_ms: 2_000,
+        }
+    }
+}
+
+/// One partition's data that this node has to pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The set to pull from.
+    pub from: AssignmentId,
+    /// The set this node is to be a full member of.
+    pub to: AssignmentId,
+    /// The members to read, best first; not this node.
+    pub sources: Vec<NodeId>,
+    /// How many of them have to be read.
+    pub needed: usize,
+}
+
+/// A page to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pull {
+    /// The partition.
+    pub partition: Partition,
+    /// The set to pull from.
+    pub from: AssignmentId,
+    /// The set to pull for.
+    pub to: AssignmentId,
+    /// Whom to ask.
+    pub source: NodeId,
+    /// The token of the first record; 0 at the beginning.
+    pub first: u64,
+}
+
+/// What a source answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Where the next page begins; `None`: this was the last.
+    pub next: Option<u64>,
+    /// Its size.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Job {
+    wanted: Wanted,
+    read: BTreeSet<NodeId>,
+    /// Whom it is reading, and from which token on.
+    reading: Option<(NodeId, u64)>,
+    in_flight: bool,
+    not_before_ms: u64,
+}
+
+/// See the module's text.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    me: NodeId,
+    limits: TransferLimits,
+    jobs: BTreeMap<Partition, Job>,
+    /// Bytes that may be pulled now; a page may take it below zero.
+    budget: i64,
+    filled_ms: u64,
+    bytes: u64,
+}
+
+impl Incoming {
+    /// Nothing to pull yet.
+    pub fn new(me: NodeId, limits: TransferLimits, now_ms: u64) -> Self {
+        Self {
+            me,
+            limits,
+            jobs: BTreeMap::new(),
+            budget: i64::try_from(limits.bytes_per_second).unwrap_or(i64::MAX),
+            filled_ms: now_ms,
+            bytes: 0,
+        }
+    }
+
+    /// This is what has to be pulled of a partition now, if anything. A job that goes on keeps its
+    /// progress; one for other sets begins anew.
+    pub fn want(&mut self, partition: Partition, wanted: Option<Wanted>) {
+        let Some(wanted) = wanted else {
+            self.jobs.remove(&partition);
+            return;
+        };
+        let same = |job: &Job| job.wanted.from == wanted.from && job.wanted.to == wanted.to;
+        match self.jobs.get_mut(&partition) {
+            Some(job) if same(job) => job.wanted = wanted,
+            _ => {
+                let job = Job {
+                    wanted,
+                    read: BTreeSet::new(),
+                    reading: None,
+                    in_flight: false,
+                    not_before_ms: 0,
+                };
+                self.jobs.insert(partition, job);
+            }
+        }
+    }
+
+    /// A job that has read enough: the fact to record. The job is over.
+    pub fn finished(&mut self) -> Option<(Partition, Synced)> {
+        let done = |job: &Job| job.read.len() >= job.wanted.needed;
+        let (&partition, _) = self.jobs.iter().find(|(_, job)| done(job))?;
+        let job = self.jobs.remove(&partition)?;
+        let fact = Synced {
+            joiner: self.me,
+            from: job.wanted.from,
+            to: job.wanted.to,
+        };
+        Some((partition, fact))
+    }
+
+    /// The next page to ask for now, if the limits allow one. Begun jobs go on first; then those
+    /// whose old set has the fewest members up, which are lost first if more fail.
+    pub fn next_pull(&mut self, now_ms: u64, up: impl Fn(&NodeId) -> bool) -> Option<Pull> {
+        self.refill(now_ms);
+        let in_flight = self.jobs.values().filter(|job| job.in_flight).count();
+        if in_flight >= self.limits.incoming || self.budget <= 0 {
+            return None;
+        }
+        let ready = |job: &Job| !job.in_flight && job.not_before_ms <= now_ms;
+        let ready = self.jobs.iter().filter(|(_, job)| ready(job));
+        let able = ready.filter(|(_, job)| job.source(&up).is_some());
+        let order = |(partition, job): &(&Partition, &Job)| {
+            let left = job.wanted.sources.iter().filter(|id| up(id)).count();
+            (job.reading.is_none(), left, **partition)
+        };
+        let (&partition, _) = able.min_by_key(order)?;
+        let job = self.jobs.get_mut(&partition)?;
+        let (source, first) = job.source(&up)?;
+        job.reading = Some((source, first));
+        job.in_flight = true;
+        Some(Pull {
+            partition,
+            from: job.wanted.from,
+            to: job.wanted.to,
+            source,
+            first,
+        })
+    }
+
+    /// The page that was asked for is in this node's store.
+    pub fn pulled(&mut self, pull: &Pull, page: Page) {
+        self.bytes += page.bytes;
+        self.budget -= i64::try_from(page.bytes).unwrap_or(i64::MAX);
+        let Some(job) = self.job_of(pull) else {
+            return;
+        };
+        job.in_flight = false;
+        job.reading = page.next.map(|first| (pull.source, first));
+        if page.next.is_none() {
+            job.read.insert(pull.source);
+        }
+    }
+
+    /// The page did not come: no answer, or the source has too much to do, or cannot serve it yet.
+    pub fn failed(&mut self, pull: &Pull, now_ms: u64) {
+        let retry_ms = self.limits.retry_ms;
+        if let Some(job) = self.job_of(pull) {
+            job.in_flight = false;
+            job.not_before_ms = now_ms + retry_ms;
+        }
+    }
+
+    /// Partitions to pull.
+    pub fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether there is nothing to pull.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Bytes pulled since the node started.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn job_of(&mut self, pull: &Pull) -> Option<&mut Job> {
+        let job = self.jobs.get_mut(&pull.partition)?;
+        let same = job.wanted.from == pull.from
+            && job.wanted.to == pull.to
+            && job.reading == Some((pull.source, pull.first));
+        same.then_some(job)
+    }
+
+    /// One second's worth at most, so that a pause is not made up for in one go.
+    fn refill(&mut self, now_ms: u64) {
+        let most = i64::try_from(self.limits.bytes_per_second).unwrap_or(i64::MAX);
+        let elapsed = now_ms.saturating_sub(self.filled_ms);
+        let earned = u128::from(self.limits.bytes_per_second) * u128::from(elapsed) / 1000;
+        self.budget = self
+            .budget
+            .saturating_add(i64::try_from(earned).unwrap_or(i64::MAX))
+            .min(most);
+        self.filled_ms = self.filled_ms.max(now_ms);
+    }
+}
+
+impl Job {
+    /// Whom to read and from where: the same as before if it is there, else the first that was not
+    /// read, from the start.
+    fn source(&self, up: &impl Fn(&NodeId) -> bool) -> Option<(NodeId, u64)> {
+        match self.reading {
+            Some((source, first)) if up(&source) => Some((source, first)),
+            _ => {
+                let mut left = self.wanted.sources.iter();
+                let next = left.find(|id| up(id) && !self.read.contains(id))?;
+                Some((*next, 0))
+            }
+        }
+    }
+}
