@@ -5,34 +5,36 @@ use henge_ring::NodeId;
 
 use super::{OverLimit, WireError};
 
-/// A place in a batch, within the message that starts at `start`.
+/// A place in a batch, within the message that starts at byte `start` of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a> {
-    batch: &'a [u8],
-    at: usize,
+    /// What is not read yet.
+    rest: &'a [u8],
+    /// Bytes of the batch.
+    len: usize,
     start: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(batch: &'a [u8]) -> Self {
         Self {
-            batch,
-            at: 0,
+            rest: batch,
+            len: batch.len(),
             start: 0,
         }
     }
 
     /// The tag of the next message; `None` at the end of the batch.
     pub(super) fn next_tag(&mut self) -> Option<u8> {
-        let tag = *self.batch.get(self.at)?;
-        self.start = self.at;
-        self.at += 1;
-        Some(tag)
+        let (tag, rest) = self.rest.split_first()?;
+        self.start = self.len - self.rest.len();
+        self.rest = rest;
+        Some(*tag)
     }
 
     /// Gives up the rest of the batch.
     pub(super) fn skip_to_end(&mut self) {
-        self.at = self.batch.len();
+        self.rest = &[];
     }
 
     pub(super) fn unknown(&self, tag: u8) -> WireError {
@@ -42,27 +44,42 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn bytes(&mut self, needed: usize) -> Result<&'a [u8], WireError> {
-        let rest = &self.batch[self.at..];
-        let taken = rest.get(..needed).ok_or(WireError::Truncated {
-            at: self.start,
-            needed,
-            left: rest.len(),
-        })?;
-        self.at += needed;
-        Ok(taken)
+        match self.rest.split_at_checked(needed) {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(taken)
+            }
+            None => Err(self.truncated(needed)),
+        }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.bytes(N)?);
-        Ok(array)
+        match self.rest.split_first_chunk() {
+            Some((taken, rest)) => {
+                self.rest = rest;
+                Ok(*taken)
+            }
+            None => Err(self.truncated(N)),
+        }
+    }
+
+    #[cold]
+    fn truncated(&self, needed: usize) -> WireError {
+        WireError::Truncated {
+            at: self.start,
+            needed,
+            left: self.rest.len(),
+        }
     }
 
     pub(super) fn u8(&mut self) -> Result<u8, WireError> {
         Ok(self.array::<1>()?[0])
     }
 
+    #[inline]
     pub(super) fn u64(&mut self) -> Result<u64, WireError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
@@ -72,17 +89,20 @@ impl<'a> Cursor<'a> {
     }
 
     /// A length of two bytes, within `cap`.
+    #[inline]
     pub(super) fn short_len(&mut self, part: &'static str, cap: usize) -> Result<usize, WireError> {
         let len = usize::from(u16::from_le_bytes(self.array()?));
         self.within(part, len, cap)
     }
 
     /// A length of four bytes, within `cap`.
+    #[inline]
     pub(super) fn long_len(&mut self, part: &'static str, cap: usize) -> Result<usize, WireError> {
         let len = u32::from_le_bytes(self.array()?) as usize;
         self.within(part, len, cap)
     }
 
+    #[inline]
     fn within(&self, part: &'static str, len: usize, cap: usize) -> Result<usize, WireError> {
         check(part, len, cap).map_err(|over| WireError::OverLimit {
             at: self.start,
@@ -93,6 +113,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Refuses a length beyond its cap.
+#[inline]
 pub(super) fn check(part: &'static str, len: usize, cap: usize) -> Result<(), OverLimit> {
     if len <= cap {
         Ok(())

@@ -103,6 +103,7 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
+    #[inline]
     fn decode(tag: u8, from: &mut Cursor<'a>, limits: &Limits) -> Result<Self, WireError> {
         match tag {
             WRITE | WRITE_FOR => {
@@ -210,6 +211,7 @@ impl<'a> Messages<'a> {
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, WireError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let tag = self.cursor.next_tag()?;
         let message = Message::decode(tag, &mut self.cursor, &self.limits);
