@@ -1,6 +1,6 @@
 //! All operations in flight on one data thread, and when each next needs attention.
 //!
-//! A slab holds them, so that after the first moments nothing is allocated; one coarse timer wheel
+//! A table of slots holds them, so that after the first moments nothing is allocated; one coarse timer wheel
 //! holds their deadlines. An operation is named by an [`OpId`], which travels to replicas and comes
 //! back with their answers. The id carries a generation: an answer to an operation that is gone
 //! finds nothing, even when its slot holds another one by then.
@@ -9,8 +9,6 @@
 //! end of lingering) sets the nearest and, when that comes, the next.
 
 use std::fmt;
-
-use slab::Slab;
 
 use crate::wheel::Wheel;
 
@@ -73,21 +71,32 @@ impl<T> fmt::Debug for Busy<T> {
 }
 
 /// The operations in flight on one data thread.
+///
+/// Slots are used again, the last one freed first, so that few operations stay in few cache lines.
+/// Not a `Slab`, which can only move an operation out: most end where they lie, and one has some 300
+/// bytes.
 #[derive(Debug)]
 pub struct Operations<T> {
-    slots: Slab<T>,
-    /// By slot; survives the operation that had it.
-    generations: Vec<u32>,
+    slots: Vec<Slot<T>>,
+    /// Slots without an operation.
+    free: Vec<u32>,
     wheel: Wheel,
     capacity: usize,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// Survives the operation that had the slot.
+    generation: u32,
+    operation: Option<T>,
 }
 
 impl<T> Operations<T> {
     /// Holds nothing yet. `now_ms` is the monotonic clock from which all deadlines count.
     pub fn new(limits: OperationLimits, now_ms: u64) -> Self {
         Self {
-            slots: Slab::new(),
-            generations: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
             wheel: Wheel::new(limits.tick_ms.max(1), now_ms),
             capacity: limits.capacity.min(u32::MAX as usize - 1),
         }
@@ -97,58 +106,75 @@ impl<T> Operations<T> {
     ///
     /// # Errors
     /// [`Busy`], with the operation, when the bound is reached.
+    #[inline]
     pub fn insert(&mut self, operation: T, deadline_ms: u64) -> Result<OpId, Busy<T>> {
-        let in_flight = self.slots.len();
+        let in_flight = self.len();
         if in_flight >= self.capacity {
             return Err(Busy {
                 operation,
                 in_flight,
             });
         }
-        let index = self.slots.insert(operation);
-        if index == self.generations.len() {
-            self.generations.push(0);
-        }
+        let operation = Some(operation);
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.slots[index as usize].operation = operation;
+                index as usize
+            }
+            None => {
+                self.slots.push(Slot {
+                    generation: 0,
+                    operation,
+                });
+                self.slots.len() - 1
+            }
+        };
         self.wheel.set(index, deadline_ms);
-        Ok(OpId::new(index, self.generations[index]))
+        Ok(OpId::new(index, self.slots[index].generation))
     }
 
     /// The operation, if it is still in flight.
     #[inline]
     pub fn get_mut(&mut self, id: OpId) -> Option<&mut T> {
-        self.is_current(id)
-            .then(|| self.slots.get_mut(id.index()))
-            .flatten()
+        self.slot_mut(id)?.operation.as_mut()
     }
 
     /// The operation, if it is still in flight.
     #[inline]
     pub fn get(&self, id: OpId) -> Option<&T> {
-        self.is_current(id)
-            .then(|| self.slots.get(id.index()))
+        let slot = self.slots.get(id.index())?;
+        (slot.generation == id.generation())
+            .then_some(slot.operation.as_ref())
             .flatten()
     }
 
     /// Takes the operation out, with its deadline.
     pub fn remove(&mut self, id: OpId) -> Option<T> {
-        if !self.is_current(id) {
-            return None;
-        }
-        let operation = self.slots.try_remove(id.index())?;
-        self.wheel.cancel(id.index());
-        let generation = &mut self.generations[id.index()];
-        *generation = generation.wrapping_add(1);
+        let operation = self.slot_mut(id)?.operation.take()?;
+        self.release(id);
         Some(operation)
     }
 
     /// Drops the operation where it lies. Cheaper than [`remove`](Self::remove), which moves it.
+    #[inline]
     pub fn discard(&mut self, id: OpId) {
-        if self.is_current(id) && self.slots.contains(id.index()) {
-            self.wheel.cancel(id.index());
-            let generation = &mut self.generations[id.index()];
-            *generation = generation.wrapping_add(1);
-            drop(self.slots.try_remove(id.index()));
+        let Some(slot) = self.slot_mut(id) else {
+            return;
+        };
+        if slot.operation.is_some() {
+            slot.operation = None;
+            self.release(id);
         }
+    }
+
+    /// Frees the slot of an operation that is gone.
+    #[inline]
+    fn release(&mut self, id: OpId) {
+        let index = id.index();
+        let slot = &mut self.slots[index];
+        slot.generation = slot.generation.wrapping_add(1);
+        self.wheel.cancel(index);
+        self.free.push(index as u32);
     }
 
     /// Moves the operation's deadline, or sets it anew after it came. One that is already past
@@ -165,9 +191,9 @@ impl<T> Operations<T> {
     /// within a tick in the order the deadlines were set (after a sleep of more than 4,096 ticks,
     /// in another fixed order). They stay in flight, without a deadline.
     pub fn expired(&mut self, now_ms: u64, due: &mut Vec<OpId>) {
-        let generations = &self.generations;
+        let slots = &self.slots;
         self.wheel.advance(now_ms, |index| {
-            due.push(OpId::new(index, generations[index]))
+            due.push(OpId::new(index, slots[index].generation))
         });
     }
 
@@ -179,24 +205,30 @@ impl<T> Operations<T> {
 
     /// Every operation in flight, by slot. For rare events that concern all, such as a lost link.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (OpId, &mut T)> {
-        let generations = &self.generations;
         self.slots
             .iter_mut()
-            .map(|(index, operation)| (OpId::new(index, generations[index]), operation))
+            .enumerate()
+            .filter_map(|(index, slot)| {
+                let id = OpId::new(index, slot.generation);
+                slot.operation.as_mut().map(|operation| (id, operation))
+            })
     }
 
     /// How many are in flight.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - self.free.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
     }
 
-    fn is_current(&self, id: OpId) -> bool {
-        self.generations.get(id.index()) == Some(&id.generation())
+    #[inline]
+    fn slot_mut(&mut self, id: OpId) -> Option<&mut Slot<T>> {
+        let slot = self.slots.get_mut(id.index())?;
+        (slot.generation == id.generation()).then_some(slot)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Time is cut into ticks; each tick maps to one of [`SLOTS`] lists, around and around. A deadline
 //! further away than one turn lies in the list of its tick among nearer ones and is passed over
-//! until its turn comes. Timers are small numbers (slots of a slab) and the lists are threaded
+//! until its turn comes. Timers are small numbers (slots of a table) and the lists are threaded
 //! through one array indexed by them, so that nothing is allocated once the array has grown to the
 //! most timers ever set at once.
 
