@@ -12,8 +12,35 @@ use bytes::Bytes;
 const MOST: usize = 32;
 const LARGEST: usize = 512 * 1024;
 
+/// Buffers of records kept per thread, and the largest one: what a deep pipeline of ordinary
+/// sessions needs.
+const MOST_RECORDS: usize = 1024;
+const LARGEST_RECORD: usize = 4 * 1024;
+
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static RECORDS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer for a record.
+#[inline]
+pub(crate) fn record() -> Vec<u8> {
+    RECORDS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Takes back what [`record`] gave, or any other buffer that nobody needs.
+#[inline]
+pub(crate) fn take_back(mut record: Vec<u8>) {
+    let capacity = record.capacity();
+    if capacity == 0 || capacity > LARGEST_RECORD {
+        return;
+    }
+    RECORDS.with_borrow_mut(|records| {
+        if records.len() < MOST_RECORDS {
+            record.clear();
+            records.push(record);
+        }
+    });
 }
 
 /// An empty buffer.

@@ -67,7 +67,7 @@ pub(crate) fn look(store: &dyn Store, look: &Look) -> Seen {
 fn look_up(store: &dyn Store, key: &[u8]) -> Seen {
     let mut entries = Vec::new();
     store.read(Key::new(key), &mut |stored| {
-        entries.extend(stored.map(|s| (bytes(key), bytes(s.record.as_bytes()))));
+        entries.extend(stored.map(|s| (bytes(key), bytes(s.bytes))));
     });
     Seen {
         covered: None,
@@ -141,10 +141,10 @@ fn after_group(
 
 fn entry(key: &[u8], stored: Stored<'_>, whole: bool) -> (ByteBuf, ByteBuf) {
     if whole {
-        return (bytes(key), bytes(stored.record.as_bytes()));
+        return (bytes(key), bytes(stored.bytes));
     }
     let mut outline = Vec::new();
-    stored.record.outline(&mut outline);
+    stored.record().outline(&mut outline);
     (bytes(key), outline.into())
 }
 

@@ -104,7 +104,7 @@ fn put(store: &MemoryStore, key: Key<'_>, ms: u64) {
             time: HlcTime::new(ms, 0),
             actor: ActorId(7),
         };
-        assert!(present.is_none_or(|present| present.record.newest() < stamp));
+        assert!(present.is_none_or(|present| present.record().newest() < stamp));
         delta::begin(out, stamp, DEADLINE, &VALUE);
         Decision::Write
     });
@@ -135,7 +135,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         &mut |store, key| {
             store.read(key, &mut |stored| {
                 copy.clear();
-                copy.extend_from_slice(stored.map_or(b"", |stored| stored.record.as_bytes()));
+                copy.extend_from_slice(stored.map_or(b"", |stored| stored.bytes));
             });
         },
     )?;

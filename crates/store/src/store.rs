@@ -26,10 +26,22 @@ impl<'a> Key<'a> {
 /// A record as the store holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored<'a> {
-    /// The record.
-    pub record: RecordRef<'a>,
+    /// The encoded record. Engines keep only what they have checked.
+    pub bytes: &'a [u8],
     /// Its digest, kept beside it so that comparing replicas does not read the value.
     pub digest: u64,
+}
+
+impl<'a> Stored<'a> {
+    /// The record. Parsed here and not by the engine, since a reader that passes it on need not
+    /// look into it.
+    ///
+    /// # Panics
+    /// If the engine keeps what is no record: a bug in the engine.
+    #[inline]
+    pub fn record(&self) -> RecordRef<'a> {
+        RecordRef::parse(self.bytes).expect("records are checked before they are kept")
+    }
 }
 
 /// What an update decided.
@@ -176,7 +188,7 @@ pub trait Store: Send + Sync + 'static {
     /// Joins an incoming record into the key's.
     fn merge(&self, key: Key<'_>, incoming: RecordRef<'_>) -> Result<Written, StoreError> {
         self.update(key, &mut |present, out| {
-            let merged = present.map(|present| merge_records(present.record, incoming, out));
+            let merged = present.map(|present| merge_records(present.record(), incoming, out));
             match merged {
                 Some(Merge::Unchanged) => Decision::Keep,
                 Some(Merge::Joined) => Decision::Write,

@@ -96,7 +96,7 @@ fn reading_and_overwriting_allocate_nothing() {
     let read = measure(|| {
         store.read(key, &mut |stored| {
             seen = stored
-                .and_then(|stored| stored.record.value())
+                .and_then(|stored| stored.record().value())
                 .map_or(0, <[u8]>::len);
         });
     });

@@ -131,7 +131,7 @@ impl WatchedStore {
     pub(super) fn record(&self, key: &[u8]) -> Option<Vec<u8>> {
         let mut copy = None;
         self.inner.read(Key::new(key), &mut |stored| {
-            copy = stored.map(|stored| stored.record.as_bytes().to_vec());
+            copy = stored.map(|stored| stored.bytes.to_vec());
         });
         copy
     }
@@ -155,12 +155,12 @@ impl Store for WatchedStore {
                     .lock()
                     .unwrap_or_else(|broken| broken.into_inner());
                 if let Some(present) = present {
-                    let before = present.record.as_bytes();
+                    let before = present.bytes;
                     observed.stored_knowledge_never_shrinks(key.bytes, before, out);
                 }
                 match RecordRef::parse(out) {
                     Ok(record) => {
-                        let before = present.map(|present| present.record);
+                        let before = present.map(|present| present.record());
                         observed.one_stamp_names_one_value(key.bytes, before, record);
                     }
                     Err(error) => observed.broken(format!("stored bytes are {error}")),

@@ -93,7 +93,7 @@ pub(super) async fn read(
         let buckets = door.node.buckets();
         let target = target(&buckets, &path)?;
         let outcome = door.call(&target.key, Operation::Get, params.options).await;
-        let receipt = outcome.receipt.as_ref();
+        let receipt = outcome.receipt.as_deref();
         let done = match &outcome.result {
             Ok(done) => done,
             Err(failure) => return Ok(failed(failure, receipt)),
@@ -295,7 +295,7 @@ pub(super) async fn touch(
 
 /// The outcome of a write.
 fn told(outcome: &Outcome, conditional: bool) -> Response {
-    let receipt = outcome.receipt.as_ref();
+    let receipt = outcome.receipt.as_deref();
     match &outcome.result {
         Err(failure) => failed(failure, receipt),
         Ok(done) if conditional && !done.applied && !done.absorbed => problem(

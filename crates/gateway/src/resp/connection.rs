@@ -21,6 +21,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use henge_node::Outcome;
 use henge_rpc::Io;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
@@ -30,7 +31,7 @@ use super::{
     decode::{Args, DecodeLimits, Decoder},
     door::{Address, Shard},
     peek,
-    replies::{Destination, Ending, ReplyQueue},
+    replies::{Destination, ReplyQueue},
     reply::Reply,
 };
 use crate::{limits::Limits, metrics::ThreadCounters, shared::Shared};
@@ -188,8 +189,11 @@ impl Connection {
                     let used = self.decoder.release();
                     self.input.advance(used);
                     self.quiet.within_s = 0;
-                    let limits = decode_limits(&self.limits, self.client.authenticated);
-                    self.decoder.set_limits(limits);
+                    let authenticated = self.client.authenticated;
+                    if self.decoder.limits().before_auth == authenticated {
+                        let limits = decode_limits(&self.limits, authenticated);
+                        self.decoder.set_limits(limits);
+                    }
                 }
                 Ok(false) => {
                     let skipped = self.decoder.skip();
@@ -312,16 +316,27 @@ impl Connection {
         self.replies.answer(reply, false, to);
     }
 
-    /// A request or steps have ended. `number` may lack its high bits.
+    /// A request has ended. `number` may lack its high bits.
     #[inline]
-    pub(crate) fn end(&mut self, number: u32, ending: Ending, now_ms: u64) {
+    pub(crate) fn end_request(&mut self, number: u32, outcome: Outcome, now_ms: u64) {
         let protocol = self.client.protocol;
         let to = &mut Destination {
             output: &mut self.output,
             protocol,
             now_ms,
         };
-        self.replies.end(number, ending, to);
+        self.replies.end_request(number, outcome, to);
+    }
+
+    /// Steps have ended. `number` may lack its high bits.
+    pub(crate) fn end_steps(&mut self, number: u32, reply: Reply, now_ms: u64) {
+        let protocol = self.client.protocol;
+        let to = &mut Destination {
+            output: &mut self.output,
+            protocol,
+            now_ms,
+        };
+        self.replies.end_steps(number, reply, to);
     }
 
     /// Writes what has gathered, and wakes the task if there is more for it to do.
@@ -351,7 +366,12 @@ impl Connection {
             match Pin::new(&mut self.io).poll_write(context, &self.output) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(written)) if written > 0 => {
-                    self.output.advance(written);
+                    if written == self.output.len() {
+                        // Unlike `advance`, this keeps the whole buffer for the next replies.
+                        self.output.clear();
+                    } else {
+                        self.output.advance(written);
+                    }
                     self.quiet.stuck_s = 0;
                     counters.written(written);
                 }

@@ -242,6 +242,12 @@ impl Decoder {
         }
     }
 
+    /// What it accepts.
+    #[inline]
+    pub fn limits(&self) -> &DecodeLimits {
+        &self.limits
+    }
+
     /// Changes the limits from the next command on.
     pub fn set_limits(&mut self, limits: DecodeLimits) {
         self.limits = limits;

@@ -20,11 +20,7 @@ use henge_rpc::Io;
 use henge_versioning::ContextKey;
 use slab::Slab;
 
-use super::{
-    connection::Connection,
-    replies::{Ending, NUMBER_BITS},
-    reply::Reply,
-};
+use super::{connection::Connection, replies::NUMBER_BITS, reply::Reply};
 use crate::{
     auth::Auth,
     limits::Limits,
@@ -159,19 +155,21 @@ impl Shard {
         let token = to.token(number);
         tokio::task::spawn_local(async move {
             let reply: Reply = steps.await;
-            shard.end(token, Ending::Reply(reply));
+            shard.end(token, |connection, number, now_ms| {
+                connection.end_steps(number, reply, now_ms);
+            });
             shard.node.wake();
         });
     }
 
     #[inline]
-    fn end(&self, token: u64, ending: Ending) {
+    fn end(&self, token: u64, end: impl FnOnce(&mut Connection, u32, u64)) {
         let (address, number) = Address::of(token);
         let Some(connection) = self.find(address) else {
             return;
         };
         let mut connection = connection.borrow_mut();
-        connection.end(number, ending, self.node.wall_ms());
+        end(&mut connection, number, self.node.wall_ms());
         if !std::mem::replace(&mut connection.dirty, true) {
             self.dirty.borrow_mut().push(address);
         }
@@ -276,7 +274,9 @@ impl DoorShard for Shard {
 impl Sink for Shard {
     #[inline]
     fn complete(&self, token: u64, outcome: Outcome) {
-        self.end(token, Ending::Outcome(outcome));
+        self.end(token, |connection, number, now_ms| {
+            connection.end_request(number, outcome, now_ms);
+        });
     }
 
     fn flush(&self) {

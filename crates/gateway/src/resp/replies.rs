@@ -28,14 +28,6 @@ enum Slot {
     Reply(Reply),
 }
 
-/// What ends a command.
-pub(crate) enum Ending {
-    /// Of a request.
-    Outcome(Outcome),
-    /// Of steps.
-    Reply(Reply),
-}
-
 /// How much of the first replies' size is assumed, in bytes: enough to be careful with a client
 /// whose values may all be large.
 const FIRST_GUESS: usize = 1024 * 1024;
@@ -152,52 +144,92 @@ impl ReplyQueue {
         self.oldest.wrapping_add(self.slots.len() as u32 - 1)
     }
 
-    /// A command that was begun has ended. Writes its reply if it is the oldest, and those behind
-    /// it that were waiting for it.
+    /// A request has ended. Writes its reply if it is the oldest, and those behind it that were
+    /// waiting for it. Of two endings the first stands.
     #[inline]
-    pub(crate) fn end(&mut self, number: u32, ending: Ending, to: &mut Destination<'_>) {
-        let at = (number.wrapping_sub(self.oldest) & NUMBERS) as usize;
-        let Some((slot, _)) = self.slots.get_mut(at) else {
+    pub(crate) fn end_request(&mut self, number: u32, outcome: Outcome, to: &mut Destination<'_>) {
+        let at = self.position(number);
+        let Some((slot, muted)) = self.slots.get_mut(at) else {
             return;
         };
-        let ended = match (std::mem::replace(slot, Slot::Steps), ending) {
-            (Slot::Request(shape), Ending::Outcome(outcome)) => Slot::Outcome(shape, outcome),
-            (Slot::Steps, Ending::Reply(reply)) => Slot::Reply(reply),
-            // Ended before: the first ending stands.
-            (other, _) => other,
+        let Slot::Request(shape) = slot else {
+            return;
         };
-        *slot = ended;
-        let footprint = std::mem::replace(&mut self.footprints[at], Footprint::None);
-        self.changing -= usize::from(is_changing(footprint));
+        let (shape, muted) = (std::mem::replace(shape, Shape::Ok), *muted);
+        self.clear_footprint(at);
+        if at > 0 {
+            let slot = Slot::Outcome(shape, outcome);
+            self.held += size(&slot);
+            self.slots[at].0 = slot;
+            return;
+        }
+        self.forget_oldest();
+        self.tell_outcome(&shape, outcome, muted, to);
+        self.drain(to);
+    }
+
+    /// Steps have ended: as [`end_request`](Self::end_request).
+    pub(crate) fn end_steps(&mut self, number: u32, reply: Reply, to: &mut Destination<'_>) {
+        let at = self.position(number);
+        let Some((slot @ Slot::Steps, _)) = self.slots.get_mut(at) else {
+            return;
+        };
+        self.held += reply.size();
+        *slot = Slot::Reply(reply);
+        self.clear_footprint(at);
         if at == 0 {
             self.drain(to);
-        } else {
-            self.held += size(&self.slots[at].0);
         }
     }
 
-    /// Writes the finished replies at the head; the very first was not counted as held.
+    #[inline]
+    fn position(&self, number: u32) -> usize {
+        (number.wrapping_sub(self.oldest) & NUMBERS) as usize
+    }
+
+    /// A finished command is in nobody's way.
+    #[inline]
+    fn clear_footprint(&mut self, at: usize) {
+        let footprint = std::mem::replace(&mut self.footprints[at], Footprint::None);
+        self.changing -= usize::from(is_changing(footprint));
+    }
+
+    #[inline]
+    fn forget_oldest(&mut self) {
+        self.slots.pop_front();
+        self.footprints.pop_front();
+        self.oldest = self.oldest.wrapping_add(1);
+    }
+
+    /// Writes the finished replies at the head.
     fn drain(&mut self, to: &mut Destination<'_>) {
-        let mut first = true;
         while let Some((Slot::Outcome(..) | Slot::Reply(_), _)) = self.slots.front() {
             let Some((slot, muted)) = self.slots.pop_front() else {
                 return;
             };
             self.footprints.pop_front();
             self.oldest = self.oldest.wrapping_add(1);
-            if !std::mem::take(&mut first) {
-                self.held -= size(&slot);
-            }
+            self.held -= size(&slot);
             match slot {
                 Slot::Reply(reply) => self.tell(&reply, muted, to),
-                Slot::Outcome(shape, outcome) => {
-                    self.measured(muted, to, |writer, now_ms| {
-                        shape.write(&outcome, now_ms, writer)
-                    });
-                }
+                Slot::Outcome(shape, outcome) => self.tell_outcome(&shape, outcome, muted, to),
                 Slot::Request(_) | Slot::Steps => {}
             }
         }
+    }
+
+    #[inline]
+    fn tell_outcome(
+        &mut self,
+        shape: &Shape,
+        outcome: Outcome,
+        muted: Muted,
+        to: &mut Destination<'_>,
+    ) {
+        self.measured(muted, to, |writer, now_ms| {
+            shape.write(&outcome, now_ms, writer)
+        });
+        outcome.recycle();
     }
 
     fn tell(&mut self, reply: &Reply, muted: Muted, to: &mut Destination<'_>) {

@@ -6,10 +6,10 @@ use henge_store::Key;
 use henge_versioning::{Merge, RecordRef, merge};
 
 use super::{
-    Engine, Now, PlaceSet, Placement, Slot,
+    Engine, Now, Placement, Slot,
     operation::{Asker, InFlight, Reading, Waiting, failed, read_receipt},
 };
-use crate::{Done, Failure, Outcome, Request, Shortage};
+use crate::{Done, Failure, Outcome, Shortage, buffers};
 
 /// What a replica said to a read.
 pub(super) enum Answer<'a> {
@@ -24,28 +24,74 @@ impl Engine {
     pub(super) fn begin_read(
         &mut self,
         now: Now,
-        request: &Request<'_>,
+        key: Key<'_>,
         mut placement: Placement,
         consistency: &Consistency,
         asker: Asker,
         then: Option<Box<Waiting>>,
     ) {
         self.parts.counters.reads.add(1);
-        let own_first = own_place_first(&mut placement);
-        let (record, held) = self.own_record(Key::new(request.key));
+        own_place_first(&mut placement);
+        let begun = self.look_here(key, &placement, consistency);
+        self.list_read(now, key, begun, consistency, asker, then);
+    }
+
+    /// A read while every member can be reached, of a key whose replica is here: nothing has to be
+    /// looked for. `false`: it is not that.
+    pub(super) fn begin_usual_read(
+        &mut self,
+        now: Now,
+        key: Key<'_>,
+        consistency: &Consistency,
+        asker: Asker,
+    ) -> bool {
+        if !self.filled || !self.peers.all_up() {
+            return false;
+        }
+        let usual = self.usual_reads.get(self.partition(key).index());
+        let Some(placement) = usual.filter(|placement| placement.own.is_some()) else {
+            return false;
+        };
+        self.parts.counters.reads.add(1);
+        let begun = self.look_here(key, placement, consistency);
+        self.list_read(now, key, begun, consistency, asker, None);
+        true
+    }
+
+    /// What this node holds, and the read that begins with it. This node's own place is the first.
+    fn look_here(
+        &self,
+        key: Key<'_>,
+        placement: &Placement,
+        consistency: &Consistency,
+    ) -> (Result<Read, ReadError>, Vec<u8>, Held) {
+        let (record, held) = self.own_record(key);
         let repair_first = consistency.mode() == Mode::Strict
             && consistency.can_be_monotonic(placement.places.len() as u8);
-        let begun = Read::begin(
+        let read = Read::begin(
             &placement.places,
-            own_first,
+            placement.reachable,
             held,
             repair_first,
             consistency,
         );
+        (read, record, held)
+    }
+
+    /// Lists a read among the operations in flight and asks the other places.
+    fn list_read(
+        &mut self,
+        now: Now,
+        of: Key<'_>,
+        (begun, record, held): (Result<Read, ReadError>, Vec<u8>, Held),
+        consistency: &Consistency,
+        asker: Asker,
+        then: Option<Box<Waiting>>,
+    ) {
         let mut read = match begun {
             Ok(read) => read,
             Err(error) => {
-                self.recycle(record);
+                buffers::take_back(record);
                 return self.complete(
                     asker.ticket,
                     failed(read_failure(error, Shortage::Unreachable)),
@@ -56,7 +102,7 @@ impl Engine {
         read.next_to_ask();
         let step = read.replied(0, held);
         let mut key = self.buffer();
-        key.extend_from_slice(request.key);
+        key.extend_from_slice(of.bytes);
         let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
         let reading = Reading {
             asker,
@@ -156,13 +202,12 @@ impl Engine {
         self.ask_more(id);
     }
 
-    fn own_record(&mut self, key: Key<'_>) -> (Vec<u8>, Held) {
-        // Leaves with the outcome, so it does not come from the spare buffers.
-        let mut record = Vec::new();
+    fn own_record(&self, key: Key<'_>) -> (Vec<u8>, Held) {
+        let mut record = buffers::record();
         let mut held = None;
         self.parts.store.read(key, &mut |stored| {
             if let Some(stored) = stored {
-                record.extend_from_slice(stored.record.as_bytes());
+                record.extend_from_slice(stored.bytes);
                 held = Some(stored.digest);
             }
         });
@@ -294,7 +339,7 @@ impl Engine {
         let receipt = reading
             .asker
             .receipt
-            .then(|| read_receipt(&reading.read, |slot| self.peers.id(slot)));
+            .then(|| Box::new(read_receipt(&reading.read, |slot| self.peers.id(slot))));
         if let ReadStep::Fail(error) = step {
             let ticket = reading.asker.ticket;
             let outcome = Outcome {
@@ -302,14 +347,14 @@ impl Engine {
                 receipt,
             };
             self.recycle(reading.key);
-            self.recycle(reading.record);
+            buffers::take_back(reading.record);
             return self.complete(ticket, outcome);
         }
         self.repair_after(&reading);
         if let Some(waiting) = reading.then.take() {
             self.go_on(now, &reading, &waiting);
             self.recycle(reading.key);
-            return self.recycle(reading.record);
+            return buffers::take_back(reading.record);
         }
         let record = reading.held.map(|_| reading.record);
         let done = Done {
@@ -404,11 +449,10 @@ impl Reading {
     }
 }
 
-/// Moves this node's own place to the front: it answers at once and for nothing. Returns the
-/// reachable places under their new numbers.
-fn own_place_first(placement: &mut Placement) -> PlaceSet {
+/// Moves this node's own place to the front: it answers at once and for nothing.
+pub(super) fn own_place_first(placement: &mut Placement) {
     let Some(own) = placement.own else {
-        return placement.reachable;
+        return;
     };
     placement.places.swap(0, usize::from(own));
     let renumbered = |place: u8| match place {
@@ -417,7 +461,7 @@ fn own_place_first(placement: &mut Placement) -> PlaceSet {
         place => place,
     };
     placement.own = Some(0);
-    placement.reachable.iter().map(renumbered).collect()
+    placement.reachable = placement.reachable.iter().map(renumbered).collect();
 }
 
 fn read_failure(error: ReadError, why: Shortage) -> Failure {

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use henge_coordinator::{Consistency, Kept, OpId, Refusal, Write, WriteAnswer, WriteError};
 use henge_rpc::Message;
-use henge_store::{Decision, Key, StoreError, Stored};
-use henge_versioning::{ActorId, Merge, NEVER, RecordRef, Stamp, merge, siblings};
+use henge_store::{Decision, Key, StoreError};
+use henge_versioning::{ActorId, Merge, NEVER, RecordRef, Stamp, merge_records, siblings};
 
 use super::{
     Engine, Now, Placement, Slot,
@@ -30,11 +30,12 @@ enum Local {
 const MOST_SIBLINGS: usize = 256;
 
 impl Engine {
-    /// Coordinates a write. `known` tells that a quorum read has just gone before it.
+    /// Coordinates a write, given with its key hashed. `known` tells that a quorum read has just gone
+    /// before it.
     pub(super) fn begin_write(
         &mut self,
         now: Now,
-        request: &Request<'_>,
+        (request, key): (&Request<'_>, Key<'_>),
         placement: Placement,
         consistency: &Consistency,
         asker: Asker,
@@ -52,7 +53,6 @@ impl Engine {
             }
         };
         let Some(own) = placement.own else { return };
-        let key = Key::new(request.key);
         let mut before = None;
         let local = match self.apply_here(now, key, request, known, &mut before) {
             Ok(local) => local,
@@ -64,7 +64,7 @@ impl Engine {
                     request: super::forward::encode_request(request),
                 };
                 let then = Some(Box::new(waiting));
-                return self.begin_read(now, request, placement, consistency, asker, then);
+                return self.begin_read(now, key, placement, consistency, asker, then);
             }
             Local::Declined => return self.end_without_effect(asker, false, before),
             Local::Absorbed => return self.end_without_effect(asker, true, before),
@@ -103,7 +103,8 @@ impl Engine {
         match self.consistency(request, n) {
             Err(failure) => self.complete(asker.ticket, failed(failure)),
             Ok(consistency) => {
-                let placement = self.place_for(request.key, &consistency);
+                let key = Key::new(request.key);
+                let placement = self.place_for(key, &consistency);
                 if placement.own.is_none() {
                     let failure = Failure::Failed {
                         needed: consistency.w(),
@@ -112,7 +113,7 @@ impl Engine {
                     };
                     return self.complete(asker.ticket, failed(failure));
                 }
-                self.begin_write(now, request, placement, &consistency, asker, true);
+                self.begin_write(now, (request, key), placement, &consistency, asker, true);
             }
         }
     }
@@ -158,7 +159,7 @@ impl Engine {
         let hint_for = Some(peers.id(primary));
         // The delta is gone; the whole record holds it.
         self.parts.store.read(key, &mut |stored| {
-            let Some(record) = stored.map(|stored| stored.record.as_bytes()) else {
+            let Some(record) = stored.map(|stored| stored.bytes) else {
                 return;
             };
             peers.send(
@@ -200,31 +201,29 @@ impl Engine {
         };
         let answer = event(&mut writing.write, place);
         let settled = writing.write.is_settled();
-        if answer.is_none() && !settled {
-            return;
+        if let Some(answer) = answer {
+            let outcome = writing.answer(answer, |slot| self.peers.id(slot));
+            let ticket = writing.asker.ticket;
+            self.complete(ticket, outcome);
         }
         if settled {
-            let Some(InFlight::Write(mut writing)) = self.operations.remove(id) else {
-                return;
-            };
-            if let Some(answer) = answer {
-                self.answer_write(&mut writing, answer);
-            }
-            return self.settle_write(now, writing);
+            self.settle_listed(now, id);
         }
-        if let Some(answer) = answer {
-            let done = std::mem::take(&mut writing.done);
-            let outcome = outcome(&writing.write, answer, done);
-            let (ticket, wanted) = (writing.asker.ticket, writing.asker.receipt);
-            let receipt = wanted.then(|| writing.write.receipt());
-            let receipt = receipt.map(|receipt| receipt_of(&receipt, |slot| self.peers.id(slot)));
-            self.complete(
-                ticket,
-                Outcome {
-                    result: outcome,
-                    receipt,
-                },
-            );
+    }
+
+    /// Nothing more comes in for a listed write. Usually nothing is owed either, and it ends where it
+    /// lies: it is large to move.
+    fn settle_listed(&mut self, now: Now, id: OpId) {
+        let Some(InFlight::Write(writing)) = self.operations.get_mut(id) else {
+            return;
+        };
+        if writing.write.owed().next().is_none() {
+            let key = std::mem::take(&mut writing.key);
+            self.operations.discard(id);
+            return self.recycle(key);
+        }
+        if let Some(InFlight::Write(writing)) = self.operations.remove(id) {
+            self.settle_write(now, writing);
         }
     }
 
@@ -285,16 +284,18 @@ impl Engine {
         let bucket = self.parts.buckets.of(key.bytes);
         let wants_before = request.operation.condition() != Condition::Always;
         let (clock, actor) = (&self.parts.clock, self.actor);
-        let sibling_actor = ActorId::derive_fresh(
-            self.parts.node.0,
-            self.parts.boot,
-            self.parts.forgotten_siblings.load(Ordering::Relaxed),
-        );
+        let sibling_actor = || {
+            ActorId::derive_fresh(
+                self.parts.node.0,
+                self.parts.boot,
+                self.parts.forgotten_siblings.load(Ordering::Relaxed),
+            )
+        };
         let delta = &mut self.delta;
         let mut local = Local::Declined;
         self.parts.store.update(key, &mut |present, out| {
             delta.clear();
-            let record = present.map(|stored| stored.record);
+            let record = present.map(|stored| stored.record());
             if !known && rules::reads_first(&request.operation, bucket.kind, record, now.wall_ms) {
                 local = Local::ReadFirst;
                 return Decision::Keep;
@@ -325,7 +326,7 @@ impl Engine {
                     siblings::put(
                         record,
                         context,
-                        sibling_actor,
+                        sibling_actor(),
                         value,
                         stamp,
                         deadline,
@@ -338,10 +339,20 @@ impl Engine {
                     siblings::delete(record, context, delta);
                     Local::Applied
                 }
-                operation => decide(operation, bucket, present, stamp, now, delta),
+                operation => {
+                    let digest = present.map_or(0, |stored| stored.digest);
+                    decide(
+                        operation,
+                        bucket,
+                        record.zip(Some(digest)),
+                        stamp,
+                        now,
+                        delta,
+                    )
+                }
             };
             match local {
-                Local::Applied => merge_delta(record.map(|r| r.as_bytes()), delta, out),
+                Local::Applied => merge_delta(record, delta, out),
                 _ => Decision::Keep,
             }
         })?;
@@ -349,13 +360,8 @@ impl Engine {
     }
 
     fn answer_write(&mut self, writing: &mut Writing, answer: WriteAnswer) {
-        let done = std::mem::take(&mut writing.done);
-        let receipt = writing
-            .asker
-            .receipt
-            .then(|| receipt_of(&writing.write.receipt(), |slot| self.peers.id(slot)));
-        let result = outcome(&writing.write, answer, done);
-        self.complete(writing.asker.ticket, Outcome { result, receipt });
+        let outcome = writing.answer(answer, |slot| self.peers.id(slot));
+        self.complete(writing.asker.ticket, outcome);
     }
 
     /// Nothing more comes in: what is still owed becomes hints.
@@ -396,7 +402,7 @@ impl Engine {
 fn decide(
     operation: &Operation<'_>,
     bucket: &Bucket,
-    present: Option<Stored<'_>>,
+    present: Option<(RecordRef<'_>, u64)>,
     stamp: Stamp,
     now: Now,
     delta: &mut Vec<u8>,
@@ -404,8 +410,8 @@ fn decide(
     let facts = Facts {
         kind: bucket.kind,
         default_ttl_ms: bucket.default_ttl_ms,
-        present: present.map(|stored| stored.record),
-        digest: present.map_or(0, |stored| stored.digest),
+        present: present.map(|(record, _)| record),
+        digest: present.map_or(0, |(_, digest)| digest),
         stamp,
         now_ms: now.wall_ms,
     };
@@ -434,8 +440,10 @@ fn next_after(
     }
 }
 
-fn merge_delta(present: Option<&[u8]>, delta: &[u8], out: &mut Vec<u8>) -> Decision {
-    match present.map(|present| merge(present, delta, out)) {
+fn merge_delta(present: Option<RecordRef<'_>>, delta: &[u8], out: &mut Vec<u8>) -> Decision {
+    let merged = present
+        .map(|present| RecordRef::parse(delta).map(|delta| merge_records(present, delta, out)));
+    match merged {
         None | Some(Ok(Merge::Incoming)) => {
             out.clear();
             out.extend_from_slice(delta);
@@ -462,6 +470,21 @@ fn sibling_deadline(
                 .default_ttl_ms
                 .map_or(NEVER, |ttl| now.wall_ms.saturating_add(ttl)),
         ),
+    }
+}
+
+impl Writing {
+    /// What the client is told.
+    fn answer(&mut self, answer: WriteAnswer, id: impl Fn(Slot) -> henge_ring::NodeId) -> Outcome {
+        let done = std::mem::take(&mut self.done);
+        let receipt = self
+            .asker
+            .receipt
+            .then(|| Box::new(receipt_of(&self.write.receipt(), id)));
+        Outcome {
+            result: outcome(&self.write, answer, done),
+            receipt,
+        }
     }
 }
 

@@ -169,7 +169,7 @@ pub(super) fn encode_outcome(outcome: Outcome) -> Vec<u8> {
             absorbed: done.absorbed,
             record: done.record.map(serde_bytes::ByteBuf::from),
         }),
-        receipt: outcome.receipt,
+        receipt: outcome.receipt.map(|receipt| *receipt),
     };
     postcard::to_allocvec(&wire).unwrap_or_default()
 }
@@ -184,6 +184,6 @@ pub(super) fn decode_outcome(bytes: &[u8]) -> Option<Outcome> {
     });
     Some(Outcome {
         result,
-        receipt: wire.receipt,
+        receipt: wire.receipt.map(Box::new),
     })
 }

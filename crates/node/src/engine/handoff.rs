@@ -89,7 +89,7 @@ impl Engine {
         let mut record = self.buffer();
         self.parts.store.read(Key::new(key), &mut |stored| {
             if let Some(stored) = stored {
-                record.extend_from_slice(stored.record.as_bytes());
+                record.extend_from_slice(stored.bytes);
             }
         });
         if record.is_empty() {

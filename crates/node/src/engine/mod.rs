@@ -105,6 +105,8 @@ pub struct Engine {
     /// Each partition's placement when every primary can be reached: the usual case, made once per
     /// ring.
     usual: Vec<Placement>,
+    /// The same with this node's own place first.
+    usual_reads: Vec<Placement>,
     /// What requests get that ask for nothing in particular, without and with strict quorums.
     usual_consistency: [Option<Consistency>; 2],
     operations: Operations<InFlight>,
@@ -156,6 +158,7 @@ impl Engine {
             tokens: Vec::new(),
             spare: Vec::new(),
             usual: Vec::new(),
+            usual_reads: Vec::new(),
             usual_consistency: [None; 2],
             parts,
         };
@@ -187,6 +190,10 @@ impl Engine {
             .partitions()
             .map(|partition| self.look_up(partition, |_| true));
         self.usual = usual.collect();
+        self.usual_reads = self.usual.clone();
+        self.usual_reads
+            .iter_mut()
+            .for_each(coordinate_read::own_place_first);
     }
 
     /// Whether this node's store may answer reads of other nodes and coordinate. A node that lost
@@ -330,7 +337,11 @@ impl Engine {
     fn place(&self, partition: Partition, sloppy: bool) -> Placement {
         let up = |slot: Slot| slot == self.me || self.peers.is_up(slot);
         match self.usual.get(partition.index()) {
-            Some(usual) if usual.places.iter().all(|place| up(place.node)) => usual.clone(),
+            Some(usual)
+                if self.peers.all_up() || usual.places.iter().all(|place| up(place.node)) =>
+            {
+                usual.clone()
+            }
             _ if sloppy => self.look_up(partition, up),
             _ => {
                 let mut placement = self.look_up(partition, |_| true);

@@ -3,6 +3,7 @@
 use henge_coordinator::OpId;
 use henge_ring::NodeId;
 use henge_rpc::Message;
+use henge_store::Key;
 
 use super::{
     Consistency, Engine, Now, Placement, Slot, Ticket,
@@ -23,7 +24,11 @@ impl Engine {
             Ok(consistency) => consistency,
             Err(failure) => return self.complete(asker.ticket, failed(failure)),
         };
-        let placement = self.place_for(request.key, &consistency);
+        let key = Key::new(request.key);
+        if is_read(request) && self.begin_usual_read(now, key, &consistency, asker) {
+            return;
+        }
+        let placement = self.place_for(key, &consistency);
         let here = placement.own.is_some() && self.filled;
         let for_another = asker.ticket.sink == FORWARDED;
         let decider = rules::needs_one_decider(&request.operation)
@@ -58,14 +63,14 @@ impl Engine {
             },
         }
         match request.operation {
-            Operation::Get => self.begin_read(now, request, placement, &consistency, asker, None),
-            _ => self.begin_write(now, request, placement, &consistency, asker, false),
+            Operation::Get => self.begin_read(now, key, placement, &consistency, asker, None),
+            _ => self.begin_write(now, (request, key), placement, &consistency, asker, false),
         }
     }
 
-    pub(super) fn place_for(&self, key: &[u8], consistency: &Consistency) -> Placement {
+    pub(super) fn place_for(&self, key: Key<'_>, consistency: &Consistency) -> Placement {
         let sloppy = consistency.mode() == super::Mode::Sloppy;
-        self.place(self.partition(henge_store::Key::new(key)), sloppy)
+        self.place(self.partition(key), sloppy)
     }
 
     /// The one node that decides conditional writes of a key: its first reachable primary.
@@ -174,7 +179,7 @@ impl Engine {
             return None;
         };
         let request = decode_request(&forwarding.request)?;
-        let partition = self.partition(henge_store::Key::new(request.key));
+        let partition = self.partition(Key::new(request.key));
         let placement = self.place(partition, true);
         self.coordinator_for(&placement, Some(lost))
     }

@@ -30,6 +30,10 @@ pub(super) struct Peers {
     members: Vec<Slot>,
     /// Which peers have something to send, each once.
     dirty: Vec<Slot>,
+    /// How many members of the present ring are down, this node apart.
+    members_down: usize,
+    /// This node's own slot: the first.
+    me: Slot,
 }
 
 impl Peers {
@@ -40,6 +44,8 @@ impl Peers {
             by_id: BTreeMap::new(),
             members: Vec::new(),
             dirty: Vec::new(),
+            members_down: 0,
+            me: 0,
         }
     }
 
@@ -47,6 +53,19 @@ impl Peers {
     pub(super) fn adopt(&mut self, ring: &Ring) {
         let members = ring.members().iter();
         self.members = members.map(|member| self.slot_or_new(member.id)).collect();
+        self.count_down();
+    }
+
+    fn count_down(&mut self) {
+        let members = self.members.iter();
+        let down = members.filter(|slot| **slot != self.me && !self.is_up(**slot));
+        self.members_down = down.count();
+    }
+
+    /// Whether every member of the ring can be reached.
+    #[inline]
+    pub(super) fn all_up(&self) -> bool {
+        self.members_down == 0
     }
 
     pub(super) fn slot_or_new(&mut self, id: NodeId) -> Slot {
@@ -88,6 +107,7 @@ impl Peers {
             peer.open.clear();
             self.dirty.retain(|dirty| *dirty != slot);
         }
+        self.count_down();
     }
 
     /// Appends a message to a peer's open batch. A record too large for one message is not sent and

@@ -4,7 +4,7 @@ use henge_coordinator::{OpId, Refusal};
 use henge_ring::{NodeId, Token};
 use henge_rpc::{Message, Messages, Refusal as Refused, Replies, Reply, WireError, WriteStatus};
 use henge_store::{Decision, Key, StoreError, Warm};
-use henge_versioning::{Merge, RecordRef, merge};
+use henge_versioning::{Merge, RecordRef, merge_records};
 
 use super::{Engine, Now, coordinate_read::Answer, operation::InFlight};
 
@@ -16,12 +16,18 @@ impl Engine {
     pub fn receive_batch(&mut self, now: Now, from: NodeId, batch: &[u8], replies: &mut Vec<u8>) {
         let mut tokens = std::mem::take(&mut self.tokens);
         tokens.clear();
-        tokens.extend(Messages::new(batch).map(|message| token_of(&message)));
+        let mut only_reads = true;
+        tokens.extend(Messages::new(batch).map(|message| {
+            only_reads &= matches!(message, Ok(Message::Read { .. }));
+            token_of(&message)
+        }));
         // One after the other the keys would wait for memory one after the other.
         if tokens.len() >= WARM_FROM {
-            let mut messages = Messages::new(batch);
-            let reads = messages.all(|message| matches!(message, Ok(Message::Read { .. })));
-            let wanted = if reads { Warm::Digests } else { Warm::Updates };
+            let wanted = if only_reads {
+                Warm::Digests
+            } else {
+                Warm::Updates
+            };
             self.parts.store.warm(&tokens, wanted);
         }
         for (message, &token) in Messages::new(batch).zip(&tokens) {
@@ -127,21 +133,21 @@ impl Engine {
         }
         let mut status = WriteStatus::Applied;
         let merged = self.parts.store.update(key, &mut |present, out| {
-            let Some(present) = present.map(|stored| stored.record) else {
+            let Some(present) = present.map(|stored| stored.record()) else {
                 out.extend_from_slice(record);
                 return Decision::Write;
             };
             if present.is_dead() && !incoming.is_dead() && present.epoch() == incoming.epoch() {
                 status = WriteStatus::Absorbed;
             }
-            match merge(present.as_bytes(), record, out) {
-                Ok(Merge::Joined) => Decision::Write,
-                Ok(Merge::Incoming) => {
+            match merge_records(present, incoming, out) {
+                Merge::Joined => Decision::Write,
+                Merge::Incoming => {
                     out.clear();
                     out.extend_from_slice(record);
                     Decision::Write
                 }
-                Ok(Merge::Unchanged) | Err(_) => Decision::Keep,
+                Merge::Unchanged => Decision::Keep,
             }
         });
         match merged {
@@ -169,7 +175,7 @@ impl Engine {
             None => self.answer(&Reply::Absent { op }, replies),
             Some(held) if held == digest => self.answer(&Reply::Same { op }, replies),
             Some(_) => self.parts.store.read(key, &mut |stored| {
-                let record = stored.map(|stored| stored.record.as_bytes());
+                let record = stored.map(|stored| stored.bytes);
                 let reply =
                     record.map_or(Reply::Absent { op }, |record| Reply::Record { op, record });
                 self.answer(&reply, replies);

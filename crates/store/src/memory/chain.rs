@@ -16,8 +16,6 @@
 
 use std::{mem, slice};
 
-use henge_versioning::RecordRef;
-
 use super::account::{Account, allocation};
 use crate::{MAX_KEYS_PER_TOKEN, StoreError, Stored};
 
@@ -81,12 +79,11 @@ impl Entry {
         &self.packed[KEY_LEN..self.record_at()]
     }
 
-    /// The record, parsed. Only checked records are ever put into an entry.
+    /// The record. Only checked records are ever put into an entry.
     #[inline]
     pub(super) fn stored(&self) -> Stored<'_> {
-        let record = &self.packed[self.record_at()..];
         Stored {
-            record: RecordRef::parse(record).expect("records are checked before they are kept"),
+            bytes: &self.packed[self.record_at()..],
             digest: self.digest,
         }
     }

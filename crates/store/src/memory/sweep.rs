@@ -31,7 +31,7 @@ pub(super) struct Due {
 impl Due {
     /// When an entry may go.
     fn of(self, entry: &Entry) -> u64 {
-        entry.stored().record.removable_at(self.grace_ms)
+        entry.stored().record().removable_at(self.grace_ms)
     }
 
     /// When the first of some may go.
@@ -49,7 +49,7 @@ impl Due {
 impl Swept {
     fn count(&mut self, entry: &Entry) {
         self.records += 1;
-        self.siblings += u64::from(entry.stored().record.form() == Form::Siblings);
+        self.siblings += u64::from(entry.stored().record().form() == Form::Siblings);
     }
 }
 

@@ -95,7 +95,7 @@ pub(super) fn dead(ms: u64, horizon: u64) -> Vec<u8> {
 pub(super) fn get(store: &dyn Store, name: &[u8]) -> Option<(Vec<u8>, u64)> {
     let mut found = None;
     store.read(key(name), &mut |stored| {
-        found = stored.map(|stored| (stored.record.as_bytes().to_vec(), stored.digest));
+        found = stored.map(|stored| (stored.bytes.to_vec(), stored.digest));
     });
     found
 }
@@ -126,11 +126,7 @@ pub(super) fn page(
 ) -> (Vec<Row>, Option<Cursor>) {
     let mut rows: Vec<Row> = Vec::new();
     let next = store.scan(Partition(partition), from, limit, &mut |name, stored| {
-        rows.push((
-            name.to_vec(),
-            stored.record.as_bytes().to_vec(),
-            stored.digest,
-        ));
+        rows.push((name.to_vec(), stored.bytes.to_vec(), stored.digest));
     });
     assert!(
         rows.is_sorted_by_key(|row| token(&row.0)),

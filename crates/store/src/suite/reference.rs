@@ -42,10 +42,10 @@ impl Contents {
 }
 
 fn stored(record: &[u8]) -> Stored<'_> {
-    let record = RecordRef::parse(record).expect("records are checked before they are kept");
+    let checked = RecordRef::parse(record).expect("records are checked before they are kept");
     Stored {
-        record,
-        digest: record.digest(),
+        bytes: record,
+        digest: checked.digest(),
     }
 }
 
@@ -160,7 +160,7 @@ impl Store for Reference {
         let (records, bytes) = (contents.records.len(), contents.bytes());
         let mut siblings = 0;
         contents.records.retain(|(token, _), record| {
-            let record = stored(record).record;
+            let record = stored(record).record();
             let at = record.removable_at(grace_ms);
             let stays = self.partition_of(*token) != partition || at == NEVER || at > before_ms;
             siblings += u64::from(!stays && record.form() == Form::Siblings);

@@ -19,7 +19,7 @@ const THREADS: u64 = 4;
 /// Adds one to the number that a record's value is. Each sum is a life of its own.
 fn increment(store: &dyn Store, name: &Name) {
     let written = store.update(key(name), &mut |present, out| {
-        let sum = present.map_or(0, |stored| number(stored.record)) + 1;
+        let sum = present.map_or(0, |stored| number(stored.record())) + 1;
         out.extend_from_slice(&value(sum, NEVER, &sum.to_le_bytes()));
         Decision::Write
     });
@@ -34,7 +34,7 @@ fn number(record: RecordRef<'_>) -> u64 {
 fn read_number(store: &dyn Store, name: &Name) -> u64 {
     let mut sum = 0;
     store.read(key(name), &mut |stored| {
-        sum = stored.map_or(0, |stored| number(stored.record))
+        sum = stored.map_or(0, |stored| number(stored.record()))
     });
     sum
 }

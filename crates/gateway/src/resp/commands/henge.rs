@@ -126,7 +126,7 @@ fn unknown_option(word: &[u8]) -> Reply {
 /// A shape that tells what the write did, as a map.
 fn write_shape() -> Shape {
     Shape::With(Box::new(|outcome: &Outcome, _| match &outcome.result {
-        Ok(done) => telling::written(done, outcome.receipt.as_ref(), None),
+        Ok(done) => telling::written(done, outcome.receipt.as_deref(), None),
         Err(failure) => failed(failure),
     }))
 }
@@ -144,7 +144,7 @@ pub(super) fn get<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
             .as_ref()
             .map(|(shared, key)| telling::seal(done.record.as_deref(), &shared.context_key, key));
         let record = live(done.record.as_deref(), now_ms);
-        telling::read(record, now_ms, token, outcome.receipt.as_ref())
+        telling::read(record, now_ms, token, outcome.receipt.as_deref())
     }));
     Ok(Plan::One(
         Request {
@@ -213,7 +213,7 @@ fn set_sibling<'a>(
             .ok()
             .and_then(|read| read.record);
         let token = telling::seal(after.as_deref(), &steps.shared.context_key, key);
-        telling::written(&done, outcome.receipt.as_ref(), Some(token))
+        telling::written(&done, outcome.receipt.as_deref(), Some(token))
     })))
 }
 

@@ -5,14 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn done(applied: bool) -> Ending {
-    Ending::Outcome(Outcome {
+fn done(applied: bool) -> Outcome {
+    Outcome {
         result: Ok(Done {
             applied,
             ..Done::default()
         }),
         receipt: None,
-    })
+    }
 }
 
 fn with<T>(output: &mut BytesMut, act: impl FnOnce(&mut Destination<'_>) -> T) -> T {
@@ -32,10 +32,10 @@ fn a_late_head_holds_back_what_is_finished() {
         queue.answer(Reply::Simple("PONG"), false, to)
     });
     with(&mut output, |to| {
-        queue.end(second, Ending::Reply(Reply::Integer(7)), to)
+        queue.end_steps(second, Reply::Integer(7), to)
     });
     assert!(output.is_empty() && queue.held() > 0 && queue.len() == 3);
-    with(&mut output, |to| queue.end(first, done(true), to));
+    with(&mut output, |to| queue.end_request(first, done(true), to));
     assert_eq!(&output[..], b":1\r\n:7\r\n+PONG\r\n");
     assert!(queue.is_empty() && queue.held() == 0);
 }
@@ -45,18 +45,18 @@ fn muted_replies_are_not_written_but_keep_their_place() {
     let (mut queue, mut output) = (ReplyQueue::new(), BytesMut::new());
     let first = queue.begin_request(Shape::Ok, Footprint::Write(1), true);
     with(&mut output, |to| queue.answer(Reply::OK, false, to));
-    with(&mut output, |to| queue.end(first, done(true), to));
+    with(&mut output, |to| queue.end_request(first, done(true), to));
     assert_eq!(&output[..], b"+OK\r\n");
 }
 
 #[test]
 fn an_ending_that_nobody_waits_for_is_ignored() {
     let (mut queue, mut output) = (ReplyQueue::new(), BytesMut::new());
-    with(&mut output, |to| queue.end(0, done(true), to));
-    with(&mut output, |to| queue.end(99, done(true), to));
+    with(&mut output, |to| queue.end_request(0, done(true), to));
+    with(&mut output, |to| queue.end_request(99, done(true), to));
     let number = queue.begin_request(Shape::Ok, Footprint::None, false);
-    with(&mut output, |to| queue.end(number, done(true), to));
-    with(&mut output, |to| queue.end(number, done(true), to));
+    with(&mut output, |to| queue.end_request(number, done(true), to));
+    with(&mut output, |to| queue.end_request(number, done(true), to));
     assert_eq!(&output[..], b"+OK\r\n");
 }
 
@@ -68,12 +68,12 @@ fn conflicts_end_with_their_command() {
     assert!(queue.conflicts(Footprint::Read(7)) && queue.conflicts(Footprint::Write(5)));
     assert!(!queue.conflicts(Footprint::Read(5)) && !queue.conflicts(Footprint::Write(9)));
     assert!(queue.conflicts(Footprint::Read(0)) && queue.conflicts(Footprint::Exclusive));
-    with(&mut output, |to| queue.end(write, done(true), to));
+    with(&mut output, |to| queue.end_request(write, done(true), to));
     assert!(
         !queue.conflicts(Footprint::Write(7)),
         "it has ended, though it is not answered"
     );
-    with(&mut output, |to| queue.end(head, done(true), to));
+    with(&mut output, |to| queue.end_request(head, done(true), to));
     assert!(!queue.conflicts(Footprint::Exclusive));
 }
 
@@ -84,8 +84,8 @@ proptest! {
         queue.oldest = u32::MAX - 5;
         let numbers: Vec<u32> = order.iter().map(|_| queue.begin_steps(Footprint::None, false)).collect();
         for at in order {
-            let reply = Ending::Reply(Reply::Integer(i64::from(at)));
-            with(&mut output, |to| queue.end(numbers[at as usize], reply, to));
+            let reply = Reply::Integer(i64::from(at));
+            with(&mut output, |to| queue.end_steps(numbers[at as usize], reply, to));
         }
         let wanted: String = (0..20).map(|at| format!(":{at}\r\n")).collect();
         prop_assert_eq!(&output[..], wanted.as_bytes());

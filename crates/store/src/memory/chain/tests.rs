@@ -48,7 +48,7 @@ fn chained(rows: &[Row], account: &Account) -> Chain {
 
 fn unchained(chain: &Chain) -> Vec<Row> {
     let row = |entry: &Entry| {
-        let record = entry.stored().record.as_bytes().to_vec();
+        let record = entry.stored().bytes.to_vec();
         (entry.key().to_vec(), record, entry.digest())
     };
     chain.entries().iter().map(row).collect()
