@@ -1,7 +1,10 @@
 //! Hints: what replicas missed, kept until they have it.
 
+use std::sync::Arc;
+
 use henge_coordinator::OpId;
 use henge_repair::{Acked, Added};
+use henge_ring::NodeId;
 use henge_rpc::Message;
 use henge_store::Key;
 
@@ -23,10 +26,44 @@ impl Engine {
             return;
         }
         let target = self.peers.id(target);
+        if self.parts.ring.has_departed(&target) {
+            return self.hint_to_primaries(now, key);
+        }
+        self.add_hint(now, target, key);
+    }
+
+    fn add_hint(&mut self, now: Now, target: NodeId, key: &[u8]) {
         match self.hints.add(target, key, now.mono_ms) {
             Added::New => self.parts.counters.hints_stored.add(1),
             Added::Merged => {}
             Added::Overflow => self.parts.counters.hints_dropped.add(1),
+        }
+    }
+
+    /// Whoever took over a departed node's place is owed what that node was: a node that comes back
+    /// without its memory has a new id and fetched its data before the hint could reach it. Which of
+    /// the primaries that is need not be known, merging is idempotent.
+    fn hint_to_primaries(&mut self, now: Now, key: &[u8]) {
+        let ring = Arc::clone(&self.parts.ring);
+        let partition = ring.partition_of(Key::new(key).token);
+        for &index in ring.primaries(partition) {
+            if self.peers.member(index) != self.me {
+                self.add_hint(now, ring.member(index).id, key);
+            }
+        }
+    }
+
+    /// Readdresses the hints for nodes that are no longer members.
+    fn redirect_hints(&mut self, now: Now) {
+        let targets = self.hints.per_target();
+        let gone: Vec<_> = targets
+            .filter(|(target, _)| self.parts.ring.has_departed(target))
+            .map(|(target, _)| target)
+            .collect();
+        for target in gone {
+            for hint in self.hints.forget(target) {
+                self.hint_to_primaries(now, &hint.key);
+            }
         }
     }
 
@@ -35,6 +72,7 @@ impl Engine {
         if self.hints.is_empty() {
             return;
         }
+        self.redirect_hints(now);
         let dropped = self.hints.handle_timeout(now.mono_ms, self.jitter(now));
         self.parts.counters.hints_dropped.add(dropped.len() as u64);
         let due: Vec<_> = self.hints.due(now.mono_ms).collect();

@@ -12,6 +12,8 @@ use crate::{
     Buckets, Condition, Done, Expiry, Failure, FieldWrites, Operation, Options, Outcome, Request,
 };
 
+mod departed;
+
 struct Cluster {
     nodes: BTreeMap<NodeId, (Engine, Arc<MemoryStore>)>,
     down: Vec<NodeId>,
@@ -24,6 +26,10 @@ fn id(number: u8) -> NodeId {
 }
 
 fn ring_of(nodes: u8) -> Arc<Ring> {
+    Arc::new(Ring::fold(&log_of(nodes)))
+}
+
+fn log_of(nodes: u8) -> Log {
     let join = |number: u8| Event {
         lamport: 1,
         change: ChangeId(0),
@@ -39,8 +45,26 @@ fn ring_of(nodes: u8) -> Arc<Ring> {
             },
         },
     };
-    let log: Log = (1..=nodes).map(join).collect();
-    Arc::new(Ring::fold(&log))
+    (1..=nodes).map(join).collect()
+}
+
+fn node(number: u8, ring: &Arc<Ring>, now: Now) -> (Engine, Arc<MemoryStore>) {
+    let store = Arc::new(MemoryStore::new(Limits::default()));
+    let parts = EngineParts {
+        node: id(number),
+        boot: 1,
+        defaults: Defaults::default(),
+        hedge: HedgePolicy::default(),
+        max_value: 1 << 20,
+        max_key: 1024,
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        clock: Arc::new(Clock::new(500)),
+        ring: Arc::clone(ring),
+        buckets: Arc::new(Buckets::builtin()),
+        forgotten_siblings: Arc::default(),
+        counters: Arc::<Counters>::default(),
+    };
+    (Engine::new(parts, now), store)
 }
 
 impl Cluster {
@@ -50,24 +74,7 @@ impl Cluster {
             mono_ms: 1_000,
             wall_ms: 1_700_000_000_000,
         };
-        let node = |number: u8| {
-            let store = Arc::new(MemoryStore::new(Limits::default()));
-            let parts = EngineParts {
-                node: id(number),
-                boot: 1,
-                defaults: Defaults::default(),
-                hedge: HedgePolicy::default(),
-                max_value: 1 << 20,
-                max_key: 1024,
-                store: Arc::clone(&store) as Arc<dyn Store>,
-                clock: Arc::new(Clock::new(500)),
-                ring: Arc::clone(&ring),
-                buckets: Arc::new(Buckets::builtin()),
-                forgotten_siblings: Arc::default(),
-                counters: Arc::<Counters>::default(),
-            };
-            (id(number), (Engine::new(parts, now), store))
-        };
+        let node = |number: u8| (id(number), node(number, &ring, now));
         let nodes: BTreeMap<_, _> = (1..=nodes).map(node).collect();
         let mut cluster = Self {
             nodes,
