@@ -9,7 +9,8 @@
 //!
 //! When any of them ends, for whatever reason, the link is down: every batch in flight is reported
 //! lost, then the owner hears [`PeerHandler::link_down`], and nothing after that. A link never comes
-//! back; [`Peers`](crate::Peers) makes a new one.
+//! back; [`Peers`](crate::Peers) makes a new one. A link whose place was taken by another one retires
+//! first: it sends nothing new, and ends when what is under way has been answered.
 
 use std::{
     cell::{Cell, RefCell},
@@ -41,6 +42,7 @@ mod handler;
 pub use handler::PeerHandler;
 
 mod keep_alive;
+mod retire;
 mod serve;
 
 /// Bounds and times of a link.
@@ -142,8 +144,11 @@ pub struct Link {
     in_flight_bytes: Cell<usize>,
     in_flight_batches: Cell<usize>,
     round_trip: Cell<Option<Duration>>,
+    retired: Cell<bool>,
     finished: Cell<bool>,
     ended: Notify,
+    /// Its place among the accepted connections of its peer, until it has ended.
+    permit: RefCell<Option<ConnectionPermit>>,
 }
 
 impl Link {
@@ -152,6 +157,32 @@ impl Link {
         established: Established,
         config: LinkConfig,
         handler: Rc<dyn PeerHandler>,
+        stats: Arc<LinkStats>,
+    ) -> Rc<Self> {
+        let link = Self::start(established, config, &handler, stats);
+        handler.link_up(&link);
+        spawn_local(Rc::clone(&link).run(handler));
+        link
+    }
+
+    /// Starts the tasks of a connection that lost against another one of the same peer and lane, of
+    /// which the peer may not have heard. What it sends meanwhile is carried out and answered; this
+    /// side's handler never hears of the link.
+    pub(crate) fn spawn_retired(
+        established: Established,
+        config: LinkConfig,
+        handler: Rc<dyn PeerHandler>,
+        stats: Arc<LinkStats>,
+    ) {
+        let link = Self::start(established, config, &handler, stats);
+        spawn_local(Rc::clone(&link).end(handler));
+        link.retire();
+    }
+
+    fn start(
+        established: Established,
+        config: LinkConfig,
+        handler: &Rc<dyn PeerHandler>,
         stats: Arc<LinkStats>,
     ) -> Rc<Self> {
         let Established { io, hello, permit } = established;
@@ -172,17 +203,17 @@ impl Link {
             in_flight_bytes: Cell::new(0),
             in_flight_batches: Cell::new(0),
             round_trip: Cell::new(None),
+            retired: Cell::new(false),
             finished: Cell::new(false),
             ended: Notify::new(),
+            permit: RefCell::new(permit),
         });
         link.stats.links_up.increment();
-        handler.link_up(&link);
         link.spawn_part(async move { drop(dispatch.await) });
-        link.spawn_part(serve::serve(Rc::clone(&link), Rc::clone(&handler)));
+        link.spawn_part(serve::serve(Rc::clone(&link), Rc::clone(handler)));
         link.spawn_part(keep_alive::keep_alive(Rc::clone(&link)));
         let mux = Rc::clone(&link.mux);
         link.spawn_part(async move { poll_fn(|cx| mux.poll_write(cx)).await });
-        spawn_local(Rc::clone(&link).run(handler, permit));
         link
     }
 
@@ -195,13 +226,19 @@ impl Link {
         });
     }
 
-    async fn run(self: Rc<Self>, handler: Rc<dyn PeerHandler>, permit: Option<ConnectionPermit>) {
+    async fn run(self: Rc<Self>, handler: Rc<dyn PeerHandler>) {
+        Rc::clone(&self).end(Rc::clone(&handler)).await;
+        // In the same poll as the end: nobody who waits for it runs in between.
+        handler.link_down(&self, &self.down().unwrap_or(LinkDown::Closed));
+    }
+
+    /// Carries the batches' calls to their end, and releases everything.
+    async fn end(self: Rc<Self>, handler: Rc<dyn PeerHandler>) {
         calls::drive(&self, &*handler).await;
         self.mux.release();
-        drop(permit);
+        self.permit.take();
         self.stats.links_down.increment();
         self.finished.set(true);
-        handler.link_down(&self, &self.down().unwrap_or(LinkDown::Closed));
         self.ended.notify_waiters();
     }
 

@@ -149,8 +149,7 @@ impl Peers {
             io,
             hello,
             permit: Some(accepted.permit),
-        })
-        .await;
+        });
         Ok(())
     }
 
@@ -243,32 +242,30 @@ impl Peers {
             io: connection,
             hello,
             permit: None,
-        })
-        .await;
+        });
         Ok(hello.node)
     }
 
-    /// Makes a link of the connection, or drops it if the present link is to stay.
-    async fn adopt(self: &Rc<Self>, established: Established) {
+    /// Makes a link of the connection. Of two links to one peer and lane the one that does not stay
+    /// retires: what is under way on it comes to its end.
+    fn adopt(self: &Rc<Self>, established: Established) {
         let hello = established.hello;
         let slot = (hello.node, hello.lane);
-        // A loop, because another connection may be adopted while the old link is winding up.
-        while let Some(old) = self.link_in(hello.node, hello.lane) {
-            let lower_dials = |dialled: bool| dialled == (self.identity.node < hello.node);
-            if lower_dials(old.hello().dialled) && !lower_dials(hello.dialled) {
-                return;
-            }
-            old.close(LinkDown::Replaced);
-            old.ended().await;
+        let present = self.link_in(hello.node, hello.lane);
+        let lower_dials = |dialled: bool| dialled == (self.identity.node < hello.node);
+        let stays =
+            |old: &Rc<Link>| lower_dials(old.hello().dialled) && !lower_dials(hello.dialled);
+        let (config, handler) = (self.config.link, Rc::clone(&self.handler));
+        let stats = Arc::clone(&self.stats);
+        if present.as_ref().is_some_and(stays) {
+            return Link::spawn_retired(established, config, handler, stats);
         }
-        let link = Link::spawn(
-            established,
-            self.config.link,
-            Rc::clone(&self.handler),
-            Arc::clone(&self.stats),
-        );
+        let link = Link::spawn(established, config, handler, stats);
         self.links.borrow_mut().insert(slot, Rc::clone(&link));
         self.changed.notify_waiters();
+        if let Some(old) = present {
+            old.retire();
+        }
         let peers = Rc::clone(self);
         spawn_local(async move {
             link.ended().await;

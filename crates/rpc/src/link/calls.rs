@@ -18,7 +18,7 @@ use super::{Link, PeerHandler};
 /// Why a batch was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendRefusal {
-    /// The link is down.
+    /// The link is down, or another one has taken its place.
     #[error("the link is down")]
     Down,
     /// The peer lags: too many bytes wait for its answers.
@@ -89,7 +89,7 @@ impl Link {
     }
 
     fn admit(&self, batch: usize) -> Result<(), SendRefusal> {
-        if !self.is_up() {
+        if !self.is_up() || self.retired.get() {
             return Err(SendRefusal::Down);
         }
         let cap = self.batch_cap();
