@@ -11,4 +11,5 @@ pub mod transcript;
 pub mod checker;
 
 pub mod fuzz;
+pub mod l2;
 pub mod sim;

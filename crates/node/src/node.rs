@@ -496,6 +496,13 @@ impl DataThread {
     }
 }
 
+impl Drop for DataThread {
+    /// Also when its runtime is dropped in the middle of it, as simulations do to crash a node.
+    fn drop(&mut self) {
+        self.shard.close();
+    }
+}
+
 fn spawn_thread<F>(
     name: &str,
     main: impl FnOnce() -> F + Send + 'static,

@@ -187,6 +187,13 @@ impl Shard {
         self.door.borrow().clone()
     }
 
+    /// Lets go of everything that holds the shard: it ends with its thread, not as a leak.
+    pub(crate) fn close(&self) {
+        self.peers.replace(None);
+        self.door.replace(None);
+        self.sinks.borrow_mut().clear();
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.engine.borrow().in_flight()
     }

@@ -15,7 +15,7 @@ use crate::history::{Action, Element, Micros, OpId};
 
 /// One client: it asks, waits for the answer, thinks, and asks again.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     /// The node it talks to.
     pub node: usize,
     /// What it read last of a key and has not yet written back.
@@ -26,7 +26,7 @@ pub(super) struct Client {
 
 /// A read with what is needed to write over it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The key.
     pub key: String,
     /// The read.
@@ -39,7 +39,7 @@ pub(super) struct Seen {
 
 /// The next request, in the node's terms and in the history's.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// The key.
     pub key: String,
     /// For the node.
@@ -52,7 +52,7 @@ pub(super) struct Step {
 
 /// What all clients of a run share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     /// Which element replaced which.
     pub lineage: Lineage,
     /// The sessions in use.
@@ -61,7 +61,7 @@ pub(super) struct Shared {
 
 impl Client {
     /// A client that knows nothing yet.
-    pub(super) fn new(node: usize) -> Self {
+    pub(crate) fn new(node: usize) -> Self {
         Self {
             node,
             seen: None,
@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// What it asks next.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         plan: &Plan,
         at: Micros,
@@ -183,6 +183,11 @@ impl Client {
 }
 
 impl Step {
+    /// A read.
+    pub(crate) fn read(key: String) -> Self {
+        Self::new(key, What::Get, Action::Get)
+    }
+
     fn new(key: String, what: What, action: Action) -> Self {
         Self {
             key,
@@ -199,4 +204,4 @@ fn wall_ms(at: Micros) -> u64 {
 }
 
 /// How long clients go on using a session that is logged out, not knowing of it.
-pub(super) const IGNORANCE: Micros = 4 * SECOND;
+pub(crate) const IGNORANCE: Micros = 4 * SECOND;

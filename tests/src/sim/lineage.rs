@@ -6,7 +6,7 @@ use crate::history::Element;
 
 /// The contexts of all writes so far. Elements are numbered in the order in which they are written.
 #[derive(Debug, Default)]
-pub(super) struct Lineage {
+pub(crate) struct Lineage {
     /// For each element those that its writer had seen.
     parents: Vec<Vec<Element>>,
     /// Elements that some deletion had seen.
@@ -15,7 +15,7 @@ pub(super) struct Lineage {
 
 impl Lineage {
     /// The number of the next element, which replaces these.
-    pub(super) fn add(&mut self, seen: &[Element]) -> Element {
+    pub(crate) fn add(&mut self, seen: &[Element]) -> Element {
         if self.parents.is_empty() {
             self.parents.push(Vec::new()); // elements count from 1
         }
@@ -24,13 +24,13 @@ impl Lineage {
     }
 
     /// These may have been deleted.
-    pub(super) fn delete(&mut self, seen: &[Element]) {
+    pub(crate) fn delete(&mut self, seen: &[Element]) {
         self.deleted.extend(seen);
     }
 
     /// Whether holding these values proves that the element is held, was replaced by one of them,
     /// or may have been removed by a deletion.
-    pub(super) fn accounts_for(&self, held: &[Element], element: Element) -> bool {
+    pub(crate) fn accounts_for(&self, held: &[Element], element: Element) -> bool {
         let mut visited = BTreeSet::new();
         let mut stack: Vec<Element> = held.to_vec();
         stack.extend(self.deleted.range(element..));

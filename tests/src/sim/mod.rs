@@ -30,10 +30,12 @@ mod watched;
 mod world;
 
 pub use ask::{Ask, START_MS, What};
+pub(crate) use clients::{Client, Seen, Shared, Step};
 pub use marks::{Mark, Marks};
 pub use network::Weather;
 pub use plan::{Fault, FaultKind, Plan, Planted, SECOND, Workload};
 pub use rng::Rng;
 pub use run::{QUIET, Verdict, register_loss, run};
 pub use scenario::{ScenarioError, play};
+pub(crate) use trace::Trace;
 pub use world::{Notice, Setting, World};

@@ -11,7 +11,7 @@ const AT_ONCE: usize = 3;
 
 /// The sessions in use.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     open: Vec<Session>,
     /// Those with a short lifetime.
     short: BTreeSet<String>,
@@ -30,7 +30,7 @@ struct Session {
 
 impl Sessions {
     /// A session that this client may use, with its lifetime; `None`: it should make one.
-    pub(super) fn pick(
+    pub(crate) fn pick(
         &mut self,
         at: Micros,
         gone: &BTreeSet<String>,
@@ -50,7 +50,7 @@ impl Sessions {
     }
 
     /// A new session with a name that was never used, and its lifetime: short for half of them.
-    pub(super) fn create(&mut self, at: Micros, rng: &mut Rng) -> (String, Micros) {
+    pub(crate) fn create(&mut self, at: Micros, rng: &mut Rng) -> (String, Micros) {
         self.created += 1;
         let key = format!("sess:{}", self.created);
         let long = rng.chance(500);
@@ -74,19 +74,19 @@ impl Sessions {
     }
 
     /// Whether it may expire during the run: around its end, nodes rightly disagree about it.
-    pub(super) fn expires(&self, key: &str) -> bool {
+    pub(crate) fn expires(&self, key: &str) -> bool {
         self.short.contains(key)
     }
 
     /// Its creation was acknowledged.
-    pub(super) fn opened(&mut self, key: &str) {
+    pub(crate) fn opened(&mut self, key: &str) {
         if let Some(session) = self.open.iter_mut().find(|session| session.key == key) {
             session.known = true;
         }
     }
 
     /// It was logged out, or its creation failed: for a while others go on.
-    pub(super) fn closed(&mut self, key: &str, at: Micros) {
+    pub(crate) fn closed(&mut self, key: &str, at: Micros) {
         if let Some(session) = self.open.iter_mut().find(|session| session.key == key) {
             session.until = session.until.min(at + IGNORANCE);
         }

@@ -15,7 +15,7 @@ pub struct Trace {
 
 impl Trace {
     /// A trace that keeps its text, or only its hash.
-    pub(super) fn new(keep_text: bool) -> Self {
+    pub(crate) fn new(keep_text: bool) -> Self {
         Self {
             hash: XxHash3_64::new(),
             events: 0,
@@ -24,7 +24,7 @@ impl Trace {
     }
 
     /// Something happened at a node. `bytes` goes into the hash; `text` is made only if wanted.
-    pub(super) fn event(
+    pub(crate) fn event(
         &mut self,
         at: Micros,
         node: usize,
@@ -48,17 +48,17 @@ impl Trace {
     }
 
     /// The hash of all events so far.
-    pub(super) fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> u64 {
         self.hash.finish()
     }
 
     /// How many events there were.
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
     /// The text since the last call; nothing if it is not kept.
-    pub(super) fn take_text(&mut self) -> Vec<String> {
+    pub(crate) fn take_text(&mut self) -> Vec<String> {
         self.text.as_mut().map(std::mem::take).unwrap_or_default()
     }
 }

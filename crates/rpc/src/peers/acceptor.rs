@@ -149,6 +149,9 @@ impl Acceptor {
     pub async fn accept(&mut self) -> Accepted {
         loop {
             tokio::select! {
+                // In this order, not in a random one: simulations repeat themselves exactly. Hellos
+                // are few and end, so that none keeps new connections waiting.
+                biased;
                 Some(greeted) = self.greetings.next(), if !self.greetings.is_empty() => {
                     // An error here means the hello was crowded out, which has been counted.
                     if let Some(accepted) = greeted.ok().and_then(|greeted| self.admit(greeted)) {
