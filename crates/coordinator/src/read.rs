@@ -155,11 +155,19 @@ impl Read {
     /// The next place to send the read to, now. Names R places at first, one more for each that
     /// fails, and one more for each hedge.
     pub fn next_to_ask(&mut self) -> Option<u8> {
+        self.next_to_ask_by(|_| 0)
+    }
+
+    /// As [`next_to_ask`](Self::next_to_ask), but the node that costs least comes first; of equals
+    /// the first place.
+    #[inline]
+    pub fn next_to_ask_by(&mut self, cost: impl Fn(u16) -> u16) -> Option<u8> {
         let at_it = self.asked.difference(self.answers.failed());
         if self.phase != Phase::Asking || at_it.len() >= self.wanted {
             return None;
         }
-        let place = self.not_asked().lowest()?;
+        let cost = |place: &u8| cost(self.places[usize::from(*place)].node);
+        let place = self.not_asked().into_iter().min_by_key(cost)?;
         self.asked.insert(place);
         Some(place)
     }

@@ -263,14 +263,17 @@ impl Shard {
         // Outcomes make connections submit what they held back: those batches belong to this tick.
         self.send_batches();
         self.fresh.set(false);
-        if self.engine.borrow().has_output() {
+        let mut engine = self.engine.borrow_mut();
+        engine.end_tick();
+        if engine.has_output() {
             self.dirty.set(true);
         }
     }
 
     fn send_batches(&self) {
         let links = self.links.borrow();
-        self.engine.borrow_mut().take_batches(&mut |peer, batch| {
+        let mut engine = self.engine.borrow_mut();
+        engine.take_urgent_batches(&mut |peer, batch| {
             if let Some(link) = links.get(&peer) {
                 let batch = buffers::lend(std::mem::replace(batch, buffers::empty()));
                 // Not sent: the peer lags. The operations behind it run into their deadlines, and

@@ -263,3 +263,14 @@ fn a_deadline_fails_a_read_once() {
     assert_eq!(read.next_to_ask(), None);
     assert!(!read.hedge());
 }
+
+#[test]
+fn the_cheapest_places_are_asked_first() {
+    let cost = |node: u16| [3, 1, 0, 1][usize::from(node)];
+    let mut read = read(3, 4, None, false);
+    let asked: Vec<_> = std::iter::from_fn(|| read.next_to_ask_by(cost)).collect();
+    assert_eq!(asked, [2, 1, 3], "of equals the first");
+    assert!(read.hedge());
+    assert_eq!(read.next_to_ask_by(cost), Some(0));
+    assert_eq!(read.next_to_ask_by(cost), None);
+}

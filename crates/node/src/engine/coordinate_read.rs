@@ -218,7 +218,8 @@ impl Engine {
         let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
             return;
         };
-        while let Some(place) = reading.read.next_to_ask() {
+        let peers = &mut self.peers;
+        while let Some(place) = reading.read.next_to_ask_by(|node| peers.cost(node)) {
             let Some(info) = reading.read.place(place) else {
                 break;
             };
@@ -227,7 +228,7 @@ impl Engine {
                 digest: reading.read.base().unwrap_or(0),
                 key: &reading.key,
             };
-            self.peers.send(info.node, &message);
+            peers.send(info.node, &message);
         }
     }
 

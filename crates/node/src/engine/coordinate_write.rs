@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use henge_coordinator::{Consistency, Kept, OpId, Refusal, Write, WriteAnswer, WriteError};
+use henge_coordinator::{
+    Consistency, Kept, OpId, PlaceInfo, Refusal, Write, WriteAnswer, WriteError,
+};
 use henge_rpc::Message;
 use henge_store::{Decision, Key, StoreError};
 use henge_versioning::{ActorId, Merge, NEVER, RecordRef, Stamp, merge_records, siblings};
@@ -237,13 +239,13 @@ impl Engine {
         }
         writing.key = self.buffer();
         writing.key.extend_from_slice(key);
-        let mut to = smallvec::SmallVec::<[(Slot, Option<Slot>); 5]>::new();
-        to.extend(waiting.iter().filter_map(|place| {
-            writing
-                .write
-                .place(place)
-                .map(|info| (info.node, info.stands_for))
-        }));
+        let mut to = smallvec::SmallVec::<[PlaceInfo; 5]>::new();
+        for place in waiting {
+            to.extend(writing.write.place(place));
+        }
+        let tally = writing.write.tally();
+        let awaited = tally.need().saturating_sub(tally.got()).max(1);
+        to.sort_unstable_by_key(|info| self.peers.cost(info.node));
         let asker = writing.asker;
         let id = match self
             .operations
@@ -260,15 +262,19 @@ impl Engine {
                 return self.complete(asker.ticket, failed(failure));
             }
         };
-        for (node, stands_for) in to {
-            let hint_for = stands_for.map(|primary| self.peers.id(primary));
+        for (info, nth) in to.into_iter().zip(0u8..) {
+            let hint_for = info.stands_for.map(|primary| self.peers.id(primary));
             let message = Message::Write {
                 op: id.0,
                 hint_for,
                 key,
                 record: &self.delta,
             };
-            self.peers.send(node, &message);
+            if nth < awaited {
+                self.peers.send(info.node, &message);
+            } else {
+                self.peers.send_soon(info.node, &message);
+            }
         }
     }
 

@@ -264,7 +264,19 @@ impl Engine {
 
     /// Calls `send` with each peer's gathered batch; the buffer is emptied afterwards.
     pub fn take_batches(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
+        self.peers.end_tick();
         self.peers.drain(send);
+    }
+
+    /// As [`Engine::take_batches`], but only the batches that somebody waits for. The others are
+    /// among them after [`Engine::end_tick`].
+    pub fn take_urgent_batches(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
+        self.peers.drain(send);
+    }
+
+    /// Ends a tick: whatever has gathered goes with the next one.
+    pub fn end_tick(&mut self) {
+        self.peers.end_tick();
     }
 
     /// Whether there is anything for [`Engine::take_batches`] or [`Engine::take_completions`].

@@ -1,4 +1,11 @@
 //! The peers as the engine sees them: up or down, and the batch that is gathering for each.
+//!
+//! Sending costs far more than what is sent: a system call here, a wake-up, a system call and an
+//! answer there. So what a client waits for goes out with the tick ([`Peers::send`]), and if several
+//! peers would do, to one that is being sent to anyway ([`Peers::cost`]); what nobody waits for, the
+//! copies beyond a write's quorum, goes with whatever is next for its peer, at the latest with the
+//! tick after ([`Peers::send_soon`]). With three nodes each tick so has one batch and not two, to
+//! either peer in turn.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,6 +25,8 @@ struct Peer {
     up: bool,
     /// Messages gathered since the last flush.
     open: Vec<u8>,
+    /// Whether they go with this tick.
+    urgent: bool,
 }
 
 /// Every node this engine has known; its own slot is never up.
@@ -34,6 +43,8 @@ pub(super) struct Peers {
     members_down: usize,
     /// This node's own slot: the first.
     me: Slot,
+    /// Counts ticks, so that peers that would do equally well take turns.
+    turn: Slot,
 }
 
 impl Peers {
@@ -46,6 +57,7 @@ impl Peers {
             dirty: Vec::new(),
             members_down: 0,
             me: 0,
+            turn: 0,
         }
     }
 
@@ -75,6 +87,7 @@ impl Peers {
                 id,
                 up: false,
                 open: Vec::new(),
+                urgent: false,
             });
             (slots.len() - 1) as Slot
         })
@@ -105,15 +118,34 @@ impl Peers {
         peer.up = up;
         if !up {
             peer.open.clear();
+            peer.urgent = false;
             self.dirty.retain(|dirty| *dirty != slot);
         }
         self.count_down();
     }
 
-    /// Appends a message to a peer's open batch. A record too large for one message is not sent and
-    /// counted; the operation behind it runs into its deadline.
+    /// Appends a message to a peer's open batch, which goes with this tick. A record too large for
+    /// one message is not sent and counted; the operation behind it runs into its deadline.
     #[inline]
     pub(super) fn send(&mut self, to: Slot, message: &Message<'_>) {
+        self.slots[usize::from(to)].urgent = true;
+        self.send_soon(to, message);
+    }
+
+    /// What sending to a peer costs beside sending to another: least to one whose batch goes with
+    /// this tick already; among the others they take turns.
+    #[inline]
+    pub(super) fn cost(&self, to: Slot) -> Slot {
+        if self.slots[usize::from(to)].urgent {
+            0
+        } else {
+            1 + ((to ^ self.turn) & 0x7fff)
+        }
+    }
+
+    /// As [`send`](Self::send), but the message may wait for the next tick.
+    #[inline]
+    pub(super) fn send_soon(&mut self, to: Slot, message: &Message<'_>) {
         let peer = &mut self.slots[usize::from(to)];
         if peer.open.is_empty() {
             self.dirty.push(to);
@@ -127,14 +159,26 @@ impl Peers {
         }
     }
 
-    /// Hands out every gathered batch; `send` copies or takes the bytes.
+    /// Hands out the batches that go with this tick; `send` copies or takes the bytes.
     pub(super) fn drain(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
-        for slot in self.dirty.drain(..) {
-            let peer = &mut self.slots[usize::from(slot)];
-            if !peer.open.is_empty() {
+        let slots = &mut self.slots;
+        self.dirty.retain(|slot| {
+            let peer = &mut slots[usize::from(*slot)];
+            if peer.urgent && !peer.open.is_empty() {
                 send(peer.id, &mut peer.open);
                 peer.open.clear();
             }
+            let waits = !peer.urgent;
+            peer.urgent = false;
+            waits
+        });
+    }
+
+    /// A tick ends: what has waited goes with the next one.
+    pub(super) fn end_tick(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        for slot in &self.dirty {
+            self.slots[usize::from(*slot)].urgent = true;
         }
     }
 
@@ -142,3 +186,6 @@ impl Peers {
         !self.dirty.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
