@@ -449,7 +449,7 @@ impl<'p> Run<'p> {
         let mut digest = None;
         let store = self.hosts[node].running()?.store;
         store.read(Key::new(key.as_bytes()), &mut |stored| {
-            let record = stored.map(|it| it.record);
+            let record = stored.map(|it| it.record());
             let counts = record.filter(|record| record.horizon() > soon);
             digest = counts.map(|record| record.digest());
         });
