@@ -1,17 +1,18 @@
-//! How this node's own links to its peers are doing.
+//! Which nodes are up: what all nodes agree on, and what this node's own links show.
 //!
-//! [`Peers`] turns what the links report (up, down, a reply after so many microseconds, an error)
-//! into what the coordinator needs to choose replicas: who can be reached, who answers quickest,
-//! how long a peer usually takes. It is what *this* node sees and nothing more: two nodes may hold
-//! different views of a third, and both are right about their own links.
+//! [`Swim`] is failure detection among all nodes: each probes a random other one every second, asks
+//! others to probe what does not answer, and spreads what it finds on the messages it sends anyway.
+//! [`Peers`] is what *this* node's links report (up, down, a reply after so many microseconds, an
+//! error), made into what the coordinator needs to choose replicas. The two answer different
+//! questions: a link between two nodes may be broken while everybody else reaches both, and then
+//! `Swim` rightly says that both are up. Whoever chooses a replica needs its own link first.
 //!
-//! **Architecture invariants.** Nothing here does I/O, reads a clock or draws random numbers.
-//! Health steers routing and hints; it never edits the ring's event log: a node that is down is
-//! still a member, and only an operator's event makes it leave.
-//!
-//! What was left out: dissemination. Gossip (who else thinks that a peer is down) joins this crate
-//! later; until then a node learns of a peer's failure from its own link to it, within the link's
-//! heartbeat time-out.
+//! **Architecture invariants.** Nothing here does I/O, reads a clock or draws random numbers of its
+//! own. Both steer routing and hints; neither ever edits the ring's event log: a node that is down
+//! is still a member, and only an operator's event makes it leave.
+
+mod swim;
+pub use swim::{Effect, MAX_FRAME, Swim, SwimError, SwimPolicy};
 
 mod health;
 pub use health::{Health, HealthPolicy, PeerStatus, Peers};
