@@ -93,7 +93,11 @@ impl Membership {
             tracing::warn!(bytes = bytes.len(), "a peer's event log cannot be read");
             return;
         };
-        self.edit(|log| log.extend(events));
+        self.edit(|log| {
+            if let Err(error) = log.try_extend(events) {
+                tracing::warn!(%error, "a peer's event log was not taken over");
+            }
+        });
     }
 
     /// Changes the log; a new ring goes to every data thread and the new log to every peer.

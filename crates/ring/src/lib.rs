@@ -25,7 +25,7 @@ mod event;
 pub use event::{ChangeId, Event, Op};
 
 mod log;
-pub use log::{Log, RingTag};
+pub use log::{Log, LogTooLong, RingTag};
 
 mod ring;
 pub use ring::{NodeIndex, Ring};

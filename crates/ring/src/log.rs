@@ -50,7 +50,23 @@ pub struct Log {
     tag: RingTag,
 }
 
+/// A log that would get too long. Nothing was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a membership log of {events} events, at most {} are kept",
+    Log::MAX_EVENTS
+)]
+pub struct LogTooLong {
+    /// How many events it would have had.
+    pub events: usize,
+}
+
 impl Log {
+    /// The most events that are taken from others. A cluster of a hundred nodes that each come back
+    /// a hundred times has as many; what bounds it is that a log is folded whole at start, at up to
+    /// a millisecond for each change.
+    pub const MAX_EVENTS: usize = 16_384;
+
     /// An empty log.
     pub fn new() -> Self {
         Self::default()
@@ -75,6 +91,24 @@ impl Log {
         let before = self.events.len();
         self.extend(other.events.iter().cloned());
         self.events.len() > before
+    }
+
+    /// Adds events that somebody else sent; says whether any was new.
+    ///
+    /// # Errors
+    /// [`LogTooLong`] beyond [`MAX_EVENTS`](Self::MAX_EVENTS).
+    pub fn try_extend(&mut self, events: Vec<Event>) -> Result<bool, LogTooLong> {
+        let before = self.events.len();
+        let new: BTreeSet<Event> = events
+            .into_iter()
+            .filter(|event| !self.events.contains(event))
+            .collect();
+        let events = before + new.len();
+        if events > Self::MAX_EVENTS {
+            return Err(LogTooLong { events });
+        }
+        self.extend(new);
+        Ok(events > before)
     }
 
     /// The events in their order.

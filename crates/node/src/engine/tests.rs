@@ -13,12 +13,15 @@ use crate::{
 };
 
 mod departed;
+mod scaling;
 
 struct Cluster {
     nodes: BTreeMap<NodeId, (Engine, Arc<MemoryStore>)>,
     down: Vec<NodeId>,
     now: Now,
     tokens: u64,
+    /// Bytes of batches and their answers.
+    carried: u64,
 }
 
 fn id(number: u8) -> NodeId {
@@ -81,6 +84,7 @@ impl Cluster {
             down: Vec::new(),
             now,
             tokens: 0,
+            carried: 0,
         };
         let ids: Vec<_> = cluster.nodes.keys().copied().collect();
         for &a in &ids {
@@ -130,6 +134,7 @@ impl Cluster {
                 let mut replies = Vec::new();
                 self.engine(to)
                     .receive_batch(now, from, &batch, &mut replies);
+                self.carried += (batch.len() + replies.len()) as u64;
                 self.engine(from).receive_replies(now, to, &replies);
             }
         }

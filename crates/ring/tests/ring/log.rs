@@ -140,3 +140,21 @@ fn no_weight_is_zero() {
     assert!(postcard::from_bytes::<Weight>(&[0]).is_err());
     assert_eq!(Weight::default().get(), 100);
 }
+
+#[test]
+fn a_log_has_a_bound_for_what_others_send() {
+    let event = |lamport| Event {
+        lamport,
+        change: ChangeId(0),
+        proposer: id(1),
+        op: Op::Leave { node: id(2) },
+    };
+    let most = Log::MAX_EVENTS as u64;
+    let mut log: Log = (1..most).map(event).collect();
+    assert_eq!(log.try_extend(vec![event(1), event(most)]), Ok(true));
+    let full = log.clone();
+    assert_eq!(log.try_extend(vec![event(1), event(most)]), Ok(false));
+    let refused = log.try_extend(vec![event(most + 1), event(2)]).unwrap_err();
+    assert_eq!(refused.events, Log::MAX_EVENTS + 1);
+    assert_eq!(log, full, "nothing of it was taken");
+}
