@@ -2,7 +2,7 @@
 
 use henge_coordinator::{Consistency, Held, Mode, OpId, Read, ReadError, ReadStep};
 use henge_rpc::Message;
-use henge_store::Key;
+use henge_store::{Key, StoreError};
 use henge_versioning::{Merge, RecordRef, merge};
 
 use super::{
@@ -353,7 +353,10 @@ impl Engine {
         }
         self.repair_after(&reading);
         if let Some(waiting) = reading.then.take() {
-            self.go_on(now, &reading, &waiting);
+            match reading.keep_here(&*self.parts.store) {
+                Ok(()) => self.go_on(now, &reading, &waiting),
+                Err(error) => self.refuse_write(reading.asker, error),
+            }
             self.recycle(reading.key);
             return buffers::take_back(reading.record);
         }
@@ -440,6 +443,16 @@ impl Reading {
             }
         }
         Some((digest, incoming.newest()))
+    }
+
+    /// Sees to it that this node holds what was read, for a write is decided by what lies here: by
+    /// an older record it could overrule what the read found.
+    fn keep_here(&self, store: &dyn henge_store::Store) -> Result<(), StoreError> {
+        let key = Key::new(&self.key);
+        if self.held.is_none() || store.digest(key) == self.held {
+            return Ok(());
+        }
+        store.merge(key, RecordRef::parse(&self.record)?).map(drop)
     }
 
     fn merge_into(&self, store: &dyn henge_store::Store) -> bool {

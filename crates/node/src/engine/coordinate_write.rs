@@ -393,7 +393,7 @@ impl Engine {
         );
     }
 
-    fn refuse_write(&mut self, asker: Asker, error: StoreError) {
+    pub(super) fn refuse_write(&mut self, asker: Asker, error: StoreError) {
         let failure = match error {
             StoreError::Full { .. } => {
                 self.parts.counters.full_refused.add(1);

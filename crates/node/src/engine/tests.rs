@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod departed;
+mod full;
 mod scaling;
 
 struct Cluster {
@@ -52,7 +53,16 @@ fn log_of(nodes: u8) -> Log {
 }
 
 fn node(number: u8, ring: &Arc<Ring>, now: Now) -> (Engine, Arc<MemoryStore>) {
-    let store = Arc::new(MemoryStore::new(Limits::default()));
+    node_within(Limits::default(), number, ring, now)
+}
+
+fn node_within(
+    limits: Limits,
+    number: u8,
+    ring: &Arc<Ring>,
+    now: Now,
+) -> (Engine, Arc<MemoryStore>) {
+    let store = Arc::new(MemoryStore::new(limits));
     let parts = EngineParts {
         node: id(number),
         boot: 1,
