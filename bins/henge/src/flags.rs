@@ -82,6 +82,12 @@ pub(crate) struct NodeFlags {
     /// Clock difference to other nodes that is tolerated [default: 500ms]
     #[arg(long, env = "HENGE_MAX_SKEW", value_name = "DURATION")]
     pub(crate) max_skew: Option<String>,
+    /// How often replicas are compared with each other [default: 60s]
+    #[arg(long, env = "HENGE_ANTI_ENTROPY_INTERVAL", value_name = "DURATION")]
+    pub(crate) anti_entropy_interval: Option<String>,
+    /// Most bytes that comparing and repairing replicas may move a second [default: 32mb]
+    #[arg(long, env = "HENGE_REPAIR_RATE", value_name = "SIZE")]
+    pub(crate) repair_rate: Option<String>,
 }
 
 impl NodeFlags {
@@ -114,6 +120,10 @@ impl NodeFlags {
             zone: self.zone.map(|v| Setting::flag("zone", v)),
             weight: self.weight.map(|v| Setting::flag("weight", v)),
             max_skew: self.max_skew.map(|v| Setting::flag("max-skew", v)),
+            anti_entropy_interval: self
+                .anti_entropy_interval
+                .map(|v| Setting::flag("anti-entropy-interval", v)),
+            repair_rate: self.repair_rate.map(|v| Setting::flag("repair-rate", v)),
         };
         Ok(flags.over(file))
     }

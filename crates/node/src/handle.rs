@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::future::LocalBoxFuture;
+use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
 use henge_ring::{Endpoints, NodeId, Ring};
 use tokio::sync::{mpsc, oneshot};
 
@@ -163,6 +164,17 @@ impl Handle {
         self.shared.store.usage()
     }
 
+    /// Begins a round of anti-entropy with every peer that can be reached, as soon as the one under
+    /// way has ended.
+    pub fn start_repair(&self) {
+        self.shared.repair.want_round();
+    }
+
+    /// What anti-entropy has done since the node's start, and how far it is with each peer.
+    pub fn repair_progress(&self) -> (RepairTotals, Vec<PeerProgress>) {
+        self.shared.repair.shown()
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -207,7 +219,7 @@ impl Handle {
 
     /// Runs `work` on one of the data threads and brings its result back. `None`: the node has
     /// stopped.
-    async fn on_data_thread<T, F>(
+    pub(crate) async fn on_data_thread<T, F>(
         &self,
         work: impl FnOnce(LocalNode) -> F + Send + 'static,
     ) -> Option<T>

@@ -27,6 +27,7 @@ mod engine;
 pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
 
 pub use henge_coordinator::{Defaults, Mode};
+pub use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
 pub use henge_store::Warm;
 
 mod local;
@@ -40,6 +41,10 @@ pub use node::{Node, NodeBuilder, StartError};
 
 mod shared;
 pub use shared::{Clocks, SystemClocks};
+
+mod accept;
+mod anti_entropy;
+pub use anti_entropy::StoreReplica;
 
 mod buffers;
 mod looking;

@@ -50,6 +50,7 @@ pub(crate) fn render(shared: &Shared) -> String {
         "Hints waiting for delivery.",
         hints,
     );
+    repair(&mut out, shared);
     let refused = shared.refused_connections.load(Ordering::Relaxed);
     line(
         &mut out,
@@ -92,6 +93,28 @@ pub(crate) fn render(shared: &Shared) -> String {
         );
     }
     out
+}
+
+/// What anti-entropy has done, and how long ago it last went through with each peer.
+fn repair(out: &mut String, shared: &Shared) {
+    let (totals, peers) = shared.repair.shown();
+    for (name, help, value) in totals.each() {
+        let name = format!("henge_repair_{name}_total");
+        line(out, &name, "counter", help.trim(), value);
+    }
+    let left: u64 = peers.iter().map(|peer| peer.left).sum();
+    let help = "Partitions that the rounds under way have still to look at.";
+    line(out, "henge_repair_left", "gauge", help, left);
+    let name = "henge_repair_round_age_seconds";
+    let help = "How long ago the last round with a peer began in which nothing failed.";
+    // Writing into a string cannot fail.
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+    for peer in peers {
+        if let Some(age_ms) = peer.round_age_ms {
+            let age = age_ms as f64 / 1_000.0;
+            let _ = writeln!(out, "{name}{{peer=\"{}\"}} {age}", peer.peer);
+        }
+    }
 }
 
 fn nth(counters: &Arc<Counters>, at: usize) -> Option<u64> {

@@ -6,10 +6,7 @@
 
 use std::{
     rc::Rc,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -17,8 +14,8 @@ use std::{
 use henge_coordinator::HedgePolicy;
 use henge_ring::{Endpoints, Log, NodeId};
 use henge_rpc::{
-    Acceptor, AcceptorLimits, ClusterId, ClusterKey, Connection, Entropy, Identity, LinkStats,
-    Listener, PeerHandler, Peers, PeersConfig, Target, TcpTransport, Transport, WIRE_NUMBER,
+    Acceptor, AcceptorLimits, ClusterId, ClusterKey, Entropy, Identity, LinkStats, Listener,
+    PeerHandler, Peers, PeersConfig, Target, TcpTransport, Transport, WIRE_NUMBER,
 };
 use henge_store::{Limits, MemoryStore, Store};
 use henge_versioning::Clock;
@@ -29,6 +26,8 @@ use tokio::{
 
 use crate::{
     Buckets, Clocks, Config, ConnectionDoor, Handle, LocalNode, NodeInfo, SystemClocks,
+    accept::{accept_clients, accept_peers},
+    anti_entropy::{Board, Driver, Question},
     engine::EngineParts,
     handle::{JOBS, Job},
     membership::Membership,
@@ -36,9 +35,6 @@ use crate::{
     shared::{Phase, Shared},
     sweep,
 };
-
-/// Connections of clients at most, over all data threads.
-const MOST_CONNECTIONS: usize = 10_000;
 
 /// How long requests in flight may take to end when the node stops.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -80,6 +76,7 @@ pub struct NodeBuilder {
     resp_address: Option<String>,
     peer_address: Option<String>,
     peers: Option<Vec<String>>,
+    neither_hints_nor_read_repair: bool,
 }
 
 impl NodeBuilder {
@@ -97,7 +94,15 @@ impl NodeBuilder {
             resp_address: None,
             peer_address: None,
             peers: None,
+            neither_hints_nor_read_repair: false,
         }
+    }
+
+    /// Leaves it to anti-entropy alone to bring replicas together: no hints, and no replica is
+    /// repaired after a read. For trying anti-entropy out.
+    pub fn leave_it_to_anti_entropy(mut self) -> Self {
+        self.neither_hints_nor_read_repair = true;
+        self
     }
 
     /// Another network: a simulated one, or one that adds TLS.
@@ -254,6 +259,8 @@ impl NodeBuilder {
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..config.data_threads)
             .map(|_| mpsc::channel::<Job>(JOBS))
             .unzip();
+        let (board, questions) = Board::new();
+        let repair_secret = identity.key.derive(b"henge anti-entropy v1");
         let shared = Arc::new(Shared::new(
             config,
             info,
@@ -263,9 +270,11 @@ impl NodeBuilder {
             Arc::new(self.buckets),
             Arc::<LinkStats>::default(),
             Log::new(),
+            board,
         ));
         let handle = Handle::new(Arc::clone(&shared), senders.into());
         Ok(Assembled {
+            repair: Mutex::new(Some((questions, repair_secret))),
             shared,
             handle,
             identity,
@@ -273,6 +282,7 @@ impl NodeBuilder {
             entropy: self.entropy,
             door: self.door,
             peers,
+            neither_hints_nor_read_repair: self.neither_hints_nor_read_repair,
             inboxes: Mutex::new(inboxes.into_iter().map(Some).collect()),
             peer_listener,
             resp_listener,
@@ -327,7 +337,10 @@ struct Assembled {
     entropy: Entropy,
     door: Option<Arc<dyn ConnectionDoor>>,
     peers: Vec<String>,
+    neither_hints_nor_read_repair: bool,
     inboxes: Mutex<Vec<Option<mpsc::Receiver<Job>>>>,
+    /// What anti-entropy is started with, until it is: peers' questions, and its secret.
+    repair: Mutex<Option<(mpsc::Receiver<Question>, [u8; 32])>>,
     peer_listener: Box<dyn Listener>,
     resp_listener: Option<Box<dyn Listener>>,
 }
@@ -342,6 +355,7 @@ struct ThreadParts {
     entropy: Entropy,
     door: Option<Arc<dyn ConnectionDoor>>,
     peers: Vec<String>,
+    neither_hints_nor_read_repair: bool,
     jobs: mpsc::Receiver<Job>,
 }
 
@@ -357,6 +371,7 @@ impl Assembled {
             entropy: self.entropy.clone(),
             door: self.door.clone(),
             peers: self.peers.clone(),
+            neither_hints_nor_read_repair: self.neither_hints_nor_read_repair,
             jobs: inboxes.get_mut(number)?.take()?,
         })
     }
@@ -366,7 +381,9 @@ impl Assembled {
         stopped: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
         let numbers = 1..self.shared.config.data_threads;
-        numbers
+        let repair = self.repair(stopped.clone());
+        let repair = repair.map(|start| spawn_thread("henge-repair", start));
+        let data = numbers
             .filter_map(|number| self.parts(number))
             .map(|parts| {
                 let stopped = stopped.clone();
@@ -377,14 +394,28 @@ impl Assembled {
                         thread.run(stopped).await;
                     },
                 )
-            })
-            .collect()
+            });
+        data.chain(repair).collect()
+    }
+
+    /// Makes what starts anti-entropy, once.
+    fn repair(
+        &self,
+        stopped: watch::Receiver<bool>,
+    ) -> Option<impl FnOnce() -> futures::future::LocalBoxFuture<'static, ()> + Send + use<>> {
+        let mut parts = self.repair.lock().unwrap_or_else(PoisonError::into_inner);
+        let (questions, secret) = parts.take()?;
+        let (shared, handle) = (Arc::clone(&self.shared), self.handle.clone());
+        Some(move || Box::pin(Driver::new(shared, handle, questions, &secret).run(stopped)) as _)
     }
 
     /// The first data thread: it also accepts, and enters the ring.
     async fn run_first(self, stopped: watch::Receiver<bool>) {
         let Some(parts) = self.parts(0) else { return };
         let thread = parts.start();
+        // Where it has no thread of its own.
+        let repair = self.repair(stopped.clone());
+        let repair = repair.map(|start| tokio::task::spawn_local(start()));
         let enter = thread.membership.clone().enter(Rc::clone(&thread.shard));
         let background = [
             tokio::task::spawn_local(enter),
@@ -406,6 +437,7 @@ impl Assembled {
         background
             .iter()
             .chain(&clients)
+            .chain(&repair)
             .for_each(|task| task.abort());
     }
 }
@@ -440,6 +472,9 @@ impl ThreadParts {
         let shard = Shard::new(parts, Arc::clone(&shared), self.handle, membership.clone());
         // Until it is known whether this node's data is here, it answers no reads of others.
         shard.set_filled(false);
+        if self.neither_hints_nor_read_repair {
+            shard.leave_it_to_anti_entropy();
+        }
         let peers = Peers::new(
             self.transport,
             self.identity,
@@ -533,85 +568,6 @@ async fn listen(
     let listener = transport.listen(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
-}
-
-async fn accept_peers(mut acceptor: Acceptor, handle: Handle) {
-    loop {
-        let accepted = acceptor.accept().await;
-        let thread = usize::from(accepted.hello.lane);
-        handle.run_on(thread, move |shard| {
-            Box::pin(async move {
-                let Some(peers) = shard.peers() else { return };
-                if let Err(error) = peers.adopt_accepted(accepted).await {
-                    tracing::warn!(%error, "a peer's connection was lost on its way to its thread");
-                }
-            })
-        });
-    }
-}
-
-/// Accepts clients and spreads them over the data threads in turn.
-async fn accept_clients(mut listener: Box<dyn Listener>, handle: Handle) {
-    let open = Arc::new(AtomicUsize::new(0));
-    let crowded = AtomicBool::new(false);
-    for turn in 0.. {
-        let (connection, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, as a rule: trying again at once would spin.
-                tracing::warn!(%error, "cannot accept a client");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        if open.load(Ordering::Relaxed) >= MOST_CONNECTIONS {
-            handle
-                .shared()
-                .refused_connections
-                .fetch_add(1, Ordering::Relaxed);
-            if !crowded.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    most = MOST_CONNECTIONS,
-                    "too many clients: closing new connections"
-                );
-            }
-            continue;
-        }
-        crowded.store(false, Ordering::Relaxed);
-        serve_client(&handle, turn, connection, from, &open);
-    }
-}
-
-fn serve_client(
-    handle: &Handle,
-    turn: usize,
-    connection: Box<dyn Connection>,
-    from: String,
-    open: &Arc<AtomicUsize>,
-) {
-    let Ok(detached) = connection.detach() else {
-        return;
-    };
-    open.fetch_add(1, Ordering::Relaxed);
-    let open = OpenConnection(Arc::clone(open));
-    handle.run_on(turn, move |shard| {
-        Box::pin(async move {
-            let _open = open;
-            let (Some(door), Ok(io)) = (shard.door(), detached.attach()) else {
-                return;
-            };
-            door.connection(io, from).await;
-        })
-    });
-}
-
-/// Counts an open connection for as long as it lives.
-struct OpenConnection(Arc<AtomicUsize>);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The cluster's id: 128 bits of its name.

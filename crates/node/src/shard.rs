@@ -23,7 +23,9 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use crate::{
-    DoorShard, Failure, Handle, Now, Outcome, Request, Sink, Ticket, buffers,
+    DoorShard, Failure, Handle, Now, Outcome, Request, Sink, Ticket,
+    anti_entropy::Question,
+    buffers,
     engine::{Engine, EngineParts},
     membership::Membership,
     scan::{self, Look, Seen},
@@ -170,6 +172,11 @@ impl Shard {
         self.engine.borrow_mut().set_filled(filled);
     }
 
+    /// No hints, no repair after reads: see [`Engine::leave_it_to_anti_entropy`].
+    pub(crate) fn leave_it_to_anti_entropy(&self) {
+        self.engine.borrow_mut().leave_it_to_anti_entropy();
+    }
+
     /// The links' keeper, made after the shard because it calls the shard.
     pub(crate) fn attach(&self, peers: Rc<Peers>) {
         self.peers.replace(Some(peers));
@@ -228,7 +235,11 @@ impl Shard {
             let mut engine = self.engine.borrow_mut();
             engine.tick(now);
             let waiting = engine.hints_waiting() as u64;
+            let owed = engine.take_owed();
             drop(engine);
+            if !owed.is_empty() {
+                self.shared.repair.owe(owed);
+            }
             self.shared.hints_waiting.store(waiting, Ordering::Relaxed);
             if idle {
                 for link in self.links.borrow().values() {
@@ -403,6 +414,7 @@ impl PeerHandler for Shard {
         let (peer, now) = (link.peer(), self.now());
         self.links.borrow_mut().insert(peer, Rc::clone(link));
         self.shared.peer_link(peer, true);
+        self.shared.repair.link(peer, link.hello().lane, true);
         self.engine.borrow_mut().peer_up(now, peer);
         self.membership.link_up(Rc::clone(link));
         tracing::info!(peer = %peer.short(), "link up");
@@ -421,6 +433,7 @@ impl PeerHandler for Shard {
         links.remove(&peer);
         drop(links);
         self.shared.peer_link(peer, false);
+        self.shared.repair.link(peer, link.hello().lane, false);
         let now = self.now();
         self.engine.borrow_mut().peer_down(now, peer);
         match reason {
@@ -447,6 +460,16 @@ impl PeerHandler for Shard {
             _ => Bytes::new(),
         };
         Box::pin(async move { answer })
+    }
+
+    fn reconcile(&self, peer: NodeId, bytes: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.shared.repair.ask(Question {
+            peer,
+            bytes,
+            answer,
+        });
+        Box::pin(async move { answered.await.unwrap_or_default() })
     }
 
     fn status(&self, _peer: NodeId) -> LocalBoxFuture<'static, Bytes> {

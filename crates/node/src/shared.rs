@@ -9,7 +9,9 @@ use henge_ring::{Log, NodeId, Ring};
 use henge_store::Store;
 use henge_versioning::Clock;
 
-use crate::{Buckets, Config, NodeInfo, Now, PeerInfo, Unready, engine::Counters};
+use crate::{
+    Buckets, Config, NodeInfo, Now, PeerInfo, Unready, anti_entropy::Board, engine::Counters,
+};
 
 /// Reads the machine's clocks. The one place where the node does; simulations bring their own.
 pub trait Clocks: Send + Sync + 'static {
@@ -69,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Vec<Arc<Counters>>,
     pub(crate) links: Arc<henge_rpc::LinkStats>,
     pub(crate) hints_waiting: AtomicU64,
+    pub(crate) repair: Board,
     pub(crate) refused_connections: AtomicU64,
     pub(crate) forgotten_siblings: Arc<AtomicU64>,
     log: Mutex<Log>,
@@ -88,6 +91,7 @@ impl Shared {
         buckets: Arc<Buckets>,
         links: Arc<henge_rpc::LinkStats>,
         log: Log,
+        repair: Board,
     ) -> Self {
         let counters = (0..config.data_threads).map(|_| Arc::default()).collect();
         let ring = RwLock::new(Arc::new(Ring::fold(&log)));
@@ -101,6 +105,7 @@ impl Shared {
             counters,
             links,
             hints_waiting: AtomicU64::new(0),
+            repair,
             refused_connections: AtomicU64::new(0),
             forgotten_siblings: Arc::default(),
             log: Mutex::new(log),

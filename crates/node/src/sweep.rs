@@ -15,15 +15,10 @@ use henge_coordinator::MAX_DEADLINE_MS;
 use henge_ring::Partition;
 use tokio::sync::watch;
 
-use crate::{StartError, shared::Shared};
+use crate::{StartError, anti_entropy::GRACE_MS, shared::Shared};
 
 /// One round over all partitions.
 const ROUND: Duration = Duration::from_secs(60);
-
-/// How long a record is kept past a deadline that was set before its horizon: a copy that missed
-/// the deadline for as long as this could come back, and one that was cut short by less than this
-/// goes no later than without it.
-const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What a record's horizon must lie behind.
 pub(crate) fn margin_ms(max_skew_ms: u64) -> u64 {

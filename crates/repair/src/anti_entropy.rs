@@ -123,6 +123,8 @@ pub struct AntiEntropy {
     marks: BTreeMap<(NodeId, Partition), Mark>,
     /// Up to where of this node's own log it has offered what it holds for others.
     offered: BTreeMap<(NodeId, Partition), Mark>,
+    /// To be compared, or offered, before the next round.
+    soon: BTreeSet<(NodeId, Partition)>,
     running: BTreeMap<u64, Running>,
     busy: BTreeSet<Partition>,
     next_number: u64,
@@ -147,6 +149,7 @@ impl AntiEntropy {
             rounds: BTreeMap::new(),
             marks: BTreeMap::new(),
             offered: BTreeMap::new(),
+            soon: BTreeSet::new(),
             running: BTreeMap::new(),
             busy: BTreeSet::new(),
             next_number: 0,
@@ -178,11 +181,7 @@ impl AntiEntropy {
     /// A replica of this partition may lack records of which nothing else reminds this node: it is
     /// compared with the peer as soon as it can be reached.
     pub fn compare_soon(&mut self, peer: NodeId, partition: Partition) {
-        self.rounds
-            .entry(peer)
-            .or_default()
-            .compare
-            .insert(partition);
+        self.soon.insert((peer, partition));
     }
 
     /// Begins a round with every peer that can be reached, now.
@@ -203,6 +202,7 @@ impl AntiEntropy {
         late.into_iter().for_each(|number| self.failed(number));
         self.end_rounds();
         self.begin_rounds(now, ring, replica);
+        self.take_up_what_is_owed(ring);
         self.begin_exchanges(now, replica);
     }
 
@@ -361,6 +361,24 @@ impl AntiEntropy {
                 let position = replica.log_end(partition);
                 position > 0 && offered.get(&(peer, partition)) != Some(&Mark { life, position })
             });
+        }
+    }
+
+    /// Sorts what is to be compared soon by what this node can do about it.
+    fn take_up_what_is_owed(&mut self, ring: &Ring) {
+        for (peer, partition) in std::mem::take(&mut self.soon) {
+            let exists = partition.index() < ring.partitions().len();
+            let owns = |node| exists && round::owners(ring, partition).any(|owner| owner == node);
+            if !owns(peer) {
+                continue;
+            }
+            let round = self.rounds.entry(peer).or_default();
+            if owns(self.me) {
+                round.compare.insert(partition);
+            } else {
+                self.offered.remove(&(peer, partition));
+                round.offer.insert(partition);
+            }
         }
     }
 

@@ -190,6 +190,10 @@ impl PeerHandler for Side {
         async { Bytes::new() }.boxed_local()
     }
 
+    fn reconcile(&self, _: NodeId, question: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        async move { question }.boxed_local()
+    }
+
     fn status(&self, _: NodeId) -> LocalBoxFuture<'static, Bytes> {
         async { Bytes::new() }.boxed_local()
     }

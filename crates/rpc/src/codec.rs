@@ -180,6 +180,7 @@ enum WireCall<'a> {
     Scan { request: &'a [u8] },
     Status {},
     Ping { number: u64 },
+    Reconcile { question: &'a [u8] },
 }
 
 /// Mirrors [`Response`].
@@ -206,6 +207,7 @@ enum WireReply<'a> {
     Scan(&'a [u8]),
     Status(&'a [u8]),
     Ping(u64),
+    Reconcile(&'a [u8]),
 }
 
 impl WireMessage<'_> {
@@ -257,6 +259,9 @@ impl WireCall<'_> {
             },
             Self::Status {} => PeerRequest::Status {},
             Self::Ping { number } => PeerRequest::Ping { number },
+            Self::Reconcile { question } => PeerRequest::Reconcile {
+                question: frame.slice_ref(question),
+            },
         }
     }
 }
@@ -281,6 +286,7 @@ impl WireReply<'_> {
             Self::Scan(page) => PeerResponse::Scan(frame.slice_ref(page)),
             Self::Status(status) => PeerResponse::Status(frame.slice_ref(status)),
             Self::Ping(number) => PeerResponse::Ping(number),
+            Self::Reconcile(answer) => PeerResponse::Reconcile(frame.slice_ref(answer)),
         }
     }
 }

@@ -23,4 +23,7 @@ pub trait Peer {
 
     /// Returns the number. Keep-alive and round-trip time.
     async fn ping(number: u64) -> u64;
+
+    /// Answers one question of a reconciliation (`henge_repair::reconcile`).
+    async fn reconcile(question: Bytes) -> Bytes;
 }

@@ -88,6 +88,8 @@ fn control_calls_are_answered() {
                 .expect("answered"),
             "page"
         );
+        let answer = a.link.reconcile(Bytes::from_static(b"why"), LIMIT).await;
+        assert_eq!(answer.expect("answered"), "why");
         assert_eq!(
             a.link.ping(u64::MAX, LIMIT).await.expect("answered"),
             u64::MAX

@@ -175,6 +175,15 @@ impl Store for MemoryStore {
         )
     }
 
+    fn log_end(&self, partition: Partition) -> u64 {
+        self.get(partition)
+            .map_or(0, |partition| partition.trail.lock().log.end())
+    }
+
+    fn read_token(&self, token: Token, visit: &mut dyn FnMut(&[u8], Stored<'_>)) {
+        self.of(token).show(token.0, visit);
+    }
+
     fn newest(&self) -> Stamp {
         self.trails
             .iter()

@@ -229,6 +229,12 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Change>, OpLogGap>;
 
+    /// The position after the last change of the partition: 0 if there was none.
+    fn log_end(&self, partition: Partition) -> u64;
+
+    /// Shows the records under every key with this token, which is nearly always one.
+    fn read_token(&self, token: Token, visit: &mut dyn FnMut(&[u8], Stored<'_>));
+
     /// The newest stamp this store has ever held: a node whose clock starts behind it after a
     /// restart would stamp into the past.
     fn newest(&self) -> Stamp;

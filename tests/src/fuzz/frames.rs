@@ -59,6 +59,7 @@ fn frame_seeds() -> Vec<Vec<u8>> {
         (2, &[0]),
         (3, &[]),
         (4, &[9]),
+        (5, &[1, 0]),
     ];
     let mut seeds: Vec<Vec<u8>> = methods
         .map(|(method, payload)| request(u64::from(method), 5, method, payload))
@@ -131,6 +132,10 @@ impl PeerHandler for Echo {
 
     fn scan(&self, _: NodeId, request: Bytes) -> LocalBoxFuture<'static, Bytes> {
         async move { request }.boxed_local()
+    }
+
+    fn reconcile(&self, _: NodeId, question: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        async move { question }.boxed_local()
     }
 
     fn status(&self, _: NodeId) -> LocalBoxFuture<'static, Bytes> {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use henge_ring::Partition;
+use henge_ring::{Partition, Token};
 use henge_store::{
     Change, Cursor, Decision, Key, MemoryStore, OpLogGap, Store, StoreError, Stored, Swept, Usage,
     Written,
@@ -191,6 +191,14 @@ impl Store for WatchedStore {
         limit: usize,
     ) -> Result<Vec<Change>, OpLogGap> {
         self.inner.changes(partition, from, limit)
+    }
+
+    fn log_end(&self, partition: Partition) -> u64 {
+        self.inner.log_end(partition)
+    }
+
+    fn read_token(&self, token: Token, visit: &mut dyn FnMut(&[u8], Stored<'_>)) {
+        self.inner.read_token(token, visit);
     }
 
     fn newest(&self) -> Stamp {

@@ -37,6 +37,10 @@ pub struct Config {
     pub weight: u32,
     /// Clock difference to peers that is tolerated, in milliseconds.
     pub max_skew_ms: u64,
+    /// From one comparison with a peer to the next, in milliseconds.
+    pub anti_entropy_interval_ms: u64,
+    /// Most bytes that anti-entropy moves a second.
+    pub repair_rate: u32,
 }
 
 /// Most replicas of a key: what a ring can place.
@@ -92,6 +96,8 @@ impl Config {
                 .to_owned(),
             weight: between(settings.weight.as_ref(), 1, 65_535, 1)? as u32,
             max_skew_ms: duration(settings.max_skew.as_ref(), 500)?,
+            anti_entropy_interval_ms: interval(settings)?,
+            repair_rate: repair_rate(settings)?,
         };
         if let Some(setting) = &settings.max_value
             && !(1..=MOST_VALUE).contains(&config.max_value)
@@ -199,6 +205,26 @@ fn defaults(settings: &Settings) -> Result<Defaults, ConfigError> {
         mode,
         deadline_ms: deadline_ms as u32,
     })
+}
+
+/// From one comparison of replicas to the next.
+fn interval(settings: &Settings) -> Result<u64, ConfigError> {
+    let interval_ms = duration(settings.anti_entropy_interval.as_ref(), 60_000)?;
+    match &settings.anti_entropy_interval {
+        Some(setting) if !(1_000..=86_400_000).contains(&interval_ms) => {
+            Err(wrong(setting, "between 1s and 24h"))
+        }
+        _ => Ok(interval_ms),
+    }
+}
+
+fn repair_rate(settings: &Settings) -> Result<u32, ConfigError> {
+    let Some(setting) = &settings.repair_rate else {
+        return Ok(32 << 20);
+    };
+    let rate = size(Some(setting), 0)?;
+    let fits = u32::try_from(rate).ok().filter(|rate| *rate >= 64 << 10);
+    fits.ok_or_else(|| wrong(setting, "bytes a second, between 64kb and 4gb"))
 }
 
 fn between(

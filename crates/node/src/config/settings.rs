@@ -138,6 +138,10 @@ settings! {
     weight: u64,
     /// Clock difference to peers that is tolerated.
     max_skew: String,
+    /// How often replicas are compared.
+    anti_entropy_interval: String,
+    /// Most bytes of repair traffic a second.
+    repair_rate: String,
 }
 
 impl Settings {

@@ -383,6 +383,9 @@ impl Engine {
             return;
         }
         self.parts.counters.divergent_reads.add(1);
+        if self.neither_hints_nor_read_repair {
+            return;
+        }
         for place in owed.iter() {
             let Some(info) = reading.read.place(place) else {
                 continue;

@@ -22,7 +22,7 @@ const PATIENCE_MS: u64 = 2_000;
 impl Engine {
     /// Remembers that `target` lacks the record under `key`.
     pub(super) fn keep_hint(&mut self, now: Now, target: Slot, key: &[u8]) {
-        if target == self.me {
+        if target == self.me || self.neither_hints_nor_read_repair {
             return;
         }
         let target = self.peers.id(target);

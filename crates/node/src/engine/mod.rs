@@ -112,6 +112,8 @@ pub struct Engine {
     operations: Operations<InFlight>,
     hedges: HedgeBudget,
     hints: henge_repair::Hints,
+    /// Whether hints and read repair are left out: see [`Engine::leave_it_to_anti_entropy`].
+    neither_hints_nor_read_repair: bool,
     /// Requests coordinated here for other nodes.
     origins: Slab<Origin>,
     completions: Vec<(Ticket, Outcome)>,
@@ -150,7 +152,11 @@ impl Engine {
             peers,
             operations: Operations::new(OperationLimits::default(), now.mono_ms),
             hedges: HedgeBudget::new(&parts.hedge),
-            hints: henge_repair::Hints::new(henge_repair::HintLimits::default()),
+            hints: henge_repair::Hints::new(henge_repair::HintLimits {
+                partition_bits: parts.ring.bits(),
+                ..henge_repair::HintLimits::default()
+            }),
+            neither_hints_nor_read_repair: false,
             origins: Slab::new(),
             completions: Vec::new(),
             due: Vec::new(),
@@ -299,6 +305,24 @@ impl Engine {
     /// Hints waiting for delivery.
     pub fn hints_waiting(&self) -> usize {
         self.hints.len()
+    }
+
+    /// Partitions in which a replica was owed a hint that was given up since the last call. A
+    /// hint that cannot be kept or delivered leaves its partition to anti-entropy.
+    pub fn take_owed(&mut self) -> Vec<(NodeId, Partition)> {
+        let owed: Vec<_> = self.hints.owed_anti_entropy().iter().copied().collect();
+        for &(target, partition) in &owed {
+            self.hints.anti_entropy_done(target, partition);
+        }
+        owed
+    }
+
+    /// From now on no hints are kept and no replica is repaired after a read, so that nothing but
+    /// anti-entropy brings replicas together. (Strict reads still bring replicas up to what they
+    /// are about to answer: without that the answer could be unseen again.) For trying
+    /// anti-entropy out.
+    pub fn leave_it_to_anti_entropy(&mut self) {
+        self.neither_hints_nor_read_repair = true;
     }
 
     /// The ring in use.

@@ -26,6 +26,11 @@ macro_rules! totals {
         }
 
         impl Totals {
+            /// Adds what another node, or an earlier process, has done.
+            pub fn add(&mut self, more: &Self) {
+                $(self.$name += more.$name;)*
+            }
+
             /// Every count by name, with what it counts.
             pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
                 [$((stringify!($name), concat!($($doc),*), self.$name),)*].into_iter()

@@ -23,9 +23,12 @@ fn requests() -> Vec<PeerRequest> {
             batch: bytes.clone(),
         },
         PeerRequest::ExchangeLog { log: bytes.clone() },
-        PeerRequest::Scan { request: bytes },
+        PeerRequest::Scan {
+            request: bytes.clone(),
+        },
         PeerRequest::Status {},
         PeerRequest::Ping { number: 300 },
+        PeerRequest::Reconcile { question: bytes },
     ]
 }
 
@@ -35,8 +38,9 @@ fn responses() -> Vec<PeerResponse> {
         PeerResponse::Apply(bytes.clone()),
         PeerResponse::ExchangeLog(bytes.clone()),
         PeerResponse::Scan(bytes.clone()),
-        PeerResponse::Status(bytes),
+        PeerResponse::Status(bytes.clone()),
         PeerResponse::Ping(300),
+        PeerResponse::Reconcile(bytes),
     ]
 }
 

@@ -69,6 +69,12 @@ impl ClusterKey {
         }
     }
 
+    /// Another secret of the cluster, for this purpose: one that tells nothing of this key nor of
+    /// the secret for any other purpose.
+    pub fn derive(&self, purpose: &[u8]) -> [u8; 32] {
+        digest(purpose, &self.bytes)
+    }
+
     /// Whether anyone can compute this key.
     pub fn is_well_known(&self) -> bool {
         self.well_known

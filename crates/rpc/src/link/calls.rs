@@ -144,6 +144,11 @@ impl Link {
         within(limit, self.client.scan(self.far_deadline(), request)).await
     }
 
+    /// Asks one question of a reconciliation. An empty answer is none.
+    pub async fn reconcile(&self, question: Bytes, limit: Duration) -> Result<Bytes, CallError> {
+        within(limit, self.client.reconcile(self.far_deadline(), question)).await
+    }
+
     /// Asks for the peer's condition.
     pub async fn status(&self, limit: Duration) -> Result<Bytes, CallError> {
         within(limit, self.client.status(self.far_deadline())).await

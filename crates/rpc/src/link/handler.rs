@@ -37,6 +37,9 @@ pub trait PeerHandler {
     /// A page of bulk data.
     fn scan(&self, peer: NodeId, request: Bytes) -> LocalBoxFuture<'static, Bytes>;
 
+    /// Answers a question of a reconciliation; empty: not now.
+    fn reconcile(&self, peer: NodeId, question: Bytes) -> LocalBoxFuture<'static, Bytes>;
+
     /// What this node says of its condition.
     fn status(&self, peer: NodeId) -> LocalBoxFuture<'static, Bytes>;
 }

@@ -113,6 +113,11 @@ impl Server {
                 .scan(peer, request)
                 .map(PeerResponse::Scan)
                 .boxed_local(),
+            PeerRequest::Reconcile { question } => self
+                .handler
+                .reconcile(peer, question)
+                .map(PeerResponse::Reconcile)
+                .boxed_local(),
             PeerRequest::Status {} => self
                 .handler
                 .status(peer)
@@ -177,7 +182,8 @@ fn payload_len(response: &PeerResponse) -> usize {
         PeerResponse::Apply(bytes)
         | PeerResponse::ExchangeLog(bytes)
         | PeerResponse::Scan(bytes)
-        | PeerResponse::Status(bytes) => bytes.len(),
+        | PeerResponse::Status(bytes)
+        | PeerResponse::Reconcile(bytes) => bytes.len(),
         PeerResponse::Ping(_) => 0,
     }
 }

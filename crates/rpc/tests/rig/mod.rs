@@ -161,6 +161,10 @@ impl PeerHandler for Recorder {
         .boxed_local()
     }
 
+    fn reconcile(&self, _: NodeId, question: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        async move { question }.boxed_local()
+    }
+
     fn status(&self, _: NodeId) -> LocalBoxFuture<'static, Bytes> {
         async { panic!("a handler that panics") }.boxed_local()
     }

@@ -90,6 +90,11 @@ impl OpLog {
         true
     }
 
+    /// The position after the newest entry.
+    pub(super) fn end(&self) -> u64 {
+        self.oldest + u64::from(self.len)
+    }
+
     /// Up to `limit` changes from position `from` on. A position that was never reached is a gap
     /// too: the reader has it from another life of this store.
     pub(super) fn changes(&self, from: u64, limit: usize) -> Result<Vec<Change>, OpLogGap> {

@@ -72,7 +72,7 @@ impl PartitionRef<'_> {
     }
 
     /// Shows the records of one token; tells how many there were.
-    fn show(&self, token: u64, visit: &mut dyn FnMut(&[u8], Stored<'_>)) -> usize {
+    pub(super) fn show(&self, token: u64, visit: &mut dyn FnMut(&[u8], Stored<'_>)) -> usize {
         self.look(token, |chain| {
             let entries = chain.map_or(&[][..], |chain| chain.entries());
             entries

@@ -43,6 +43,15 @@ pub fn keys_of_one_token_are_kept_apart(make: Make<'_>) {
         rows.eq(left.iter().cloned()),
         "shown together, although the limit is one"
     );
+    let mut by_token = Vec::new();
+    store.read_token(super::records::token(&left[0].0), &mut |key, stored| {
+        by_token.push((key.to_vec(), stored.bytes.to_vec()));
+    });
+    by_token.sort();
+    assert_eq!(by_token, left);
+    store.read_token(super::records::token(&name(3, 78, 0)), &mut |key, _| {
+        panic!("{key:?} has another token")
+    });
     for (name, record) in &left {
         assert_eq!(
             get(&*store, name).map(|found| found.0).as_ref(),

@@ -43,6 +43,7 @@ pub fn each_change_is_logged_once_in_order(make: Make<'_>) {
         for limit in [1, 7, 1000] {
             assert_eq!(&paged(&*store, partition, limit), expected);
         }
+        assert_eq!(store.log_end(partition), expected.len() as u64);
         let beyond = expected.len() as u64 + 1;
         assert_eq!(
             store.changes(partition, beyond - 1, 10),
@@ -55,6 +56,7 @@ pub fn each_change_is_logged_once_in_order(make: Make<'_>) {
         );
     }
     assert_eq!(store.changes(Partition(2), 0, 10), Ok(Vec::new()));
+    assert_eq!(store.log_end(Partition(2)), 0);
 }
 
 fn paged(store: &dyn Store, partition: Partition, limit: usize) -> Vec<Change> {
@@ -86,6 +88,7 @@ pub fn the_log_forgets_the_oldest_and_says_so(make: Make<'_>) {
         .changes(Partition(1), 0, 10)
         .expect_err("a thousand do not fit into 1 KiB");
     assert_eq!(gap.asked, 0);
+    assert_eq!(store.log_end(Partition(1)), COUNT, "it still counts");
     assert!((COUNT - 128..COUNT - 64).contains(&gap.oldest), "{gap}");
     assert_eq!(
         store

@@ -199,6 +199,20 @@ impl Store for Reference {
             .collect())
     }
 
+    fn log_end(&self, partition: Partition) -> u64 {
+        let contents = self.contents();
+        let log = contents.changes.get(&partition);
+        log.map_or(0, |log| log.len() as u64)
+    }
+
+    fn read_token(&self, token: Token, visit: &mut dyn FnMut(&[u8], Stored<'_>)) {
+        for ((other, key), record) in &self.contents().records {
+            if *other == token {
+                visit(key, stored(record));
+            }
+        }
+    }
+
     fn newest(&self) -> Stamp {
         self.contents().newest
     }
