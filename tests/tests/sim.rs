@@ -3,9 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use henge_store::Store;
 use henge_tests::{
     checker::Rule,
-    sim::{Marks, Plan, Planted, Verdict, Workload, register_loss, run},
+    history::Quorum,
+    sim::{
+        Ask, Convergence, Mark, Marks, Notice, Plan, Planted, START_MS, Setting, Verdict, Weather,
+        What, Workload, World, register_loss, run,
+    },
 };
 
 /// Runs plans on two threads.
@@ -153,4 +158,95 @@ fn silent_loss_of_a_store_is_caught() {
             .iter()
             .any(|found| lost.contains(&found.rule))
     );
+}
+
+/// Runs seeds with nothing but this to bring replicas together.
+fn converging_by(convergence: Convergence, seeds: std::ops::Range<u64>) -> Vec<Verdict> {
+    let plans = plans(seeds, Workload::Mixed).into_iter();
+    let plans: Vec<_> = plans
+        .map(|plan| Plan {
+            convergence,
+            ..plan
+        })
+        .collect();
+    run_all(&plans)
+}
+
+/// Without hints and read repair every run ends with equal replicas all the same; and without
+/// anti-entropy either, nearly none does.
+#[test]
+fn anti_entropy_alone_makes_replicas_equal() {
+    let verdicts = converging_by(Convergence::AntiEntropyAlone, 60_000..60_040);
+    for verdict in &verdicts {
+        assert_clean(verdict);
+        assert!(verdict.converged_after.is_some(), "{}", verdict.plan);
+        assert_eq!(verdict.marks.count(Mark::HintKept), 0);
+    }
+    let repaired = verdicts
+        .iter()
+        .map(|it| it.marks.count(Mark::AntiEntropyRepaired));
+    assert!(repaired.sum::<u64>() > 500);
+    let control = converging_by(Convergence::Nothing, 60_000..60_010);
+    let equal = control.iter().filter(|it| it.converged_after.is_some());
+    assert!(equal.count() <= 5, "the runs would converge by themselves");
+}
+
+/// Sessions that everybody has and nobody touches: they expire, each node takes them away in its own
+/// time and by its own clock, and anti-entropy never finds anything to repair.
+#[test]
+fn expiries_cause_no_repair() {
+    const SECOND: u64 = 1_000_000;
+    let mut world: World<()> = World::new(Setting {
+        seed: 7,
+        n: 3,
+        skew_ms: vec![-200, 200, 0, 100, -100],
+        weather: Weather::FAIR,
+        detect: SECOND,
+        reconnect: SECOND / 10,
+        tick: 5_000,
+        keep_text: false,
+        planted: None,
+        convergence: Convergence::Everything,
+    });
+    assert!(
+        world.next(2 * SECOND).is_none(),
+        "nobody has asked anything"
+    );
+    let quorum = Quorum {
+        n: 3,
+        r: 2,
+        w: 2,
+        strict: true,
+    };
+    for number in 0..400 {
+        let ask = Ask {
+            key: format!("sess:{number}"),
+            what: What::PutField(1, Some(START_MS + 8_000 + 10 * number)),
+            quorum,
+            timeout_ms: 800,
+        };
+        world.ask(number as usize % 5, ask, number);
+    }
+    let (mut written, mut repaired, mut records) = (0, Vec::new(), Vec::new());
+    for second in 3..40 {
+        while let Some(notice) = world.next(second * SECOND) {
+            let Notice::Completed { outcome, .. } = notice else {
+                panic!("nobody set an alarm")
+            };
+            assert!(outcome.result.is_ok(), "{outcome:?}");
+            written += 1;
+        }
+        let nodes = || world.nodes.iter();
+        repaired.push(
+            nodes()
+                .map(|node| node.repair.repaired + node.repair.pushed)
+                .sum::<u64>(),
+        );
+        records.push(nodes().map(|node| node.store.usage().records).sum::<u64>());
+    }
+    assert_eq!((written, records[0]), (400, 1_200));
+    assert_eq!(records.last(), Some(&0), "all were taken away");
+    assert_eq!(repaired.iter().sum::<u64>(), 0, "{repaired:?}");
+    let rounds = world.nodes.iter().map(|node| node.repair.rounds);
+    assert!(rounds.sum::<u64>() > 5 * 4 * 5);
 }

@@ -21,6 +21,7 @@ mod engine;
 mod frames;
 mod hello;
 mod records;
+mod repair;
 mod rings;
 
 use crate::sim::Rng;
@@ -64,6 +65,8 @@ pub const TARGETS: &[Target] = &[
     bytes::REPLIES,
     bytes::CONTEXT,
     records::RECORD,
+    repair::QUESTION,
+    repair::ANSWERS,
     rings::LOG,
     engine::FORWARD,
     engine::ENGINE,

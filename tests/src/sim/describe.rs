@@ -1,9 +1,51 @@
 //! Messages and records for people: what traces and scenario transcripts show.
 
+use henge_repair::reconcile::{Answer, Ask as Question, Records};
 use henge_rpc::{Message, Messages, Replies, Reply, WireError, WriteStatus};
 use henge_versioning::{Form, RecordRef};
 
 use super::ask::{Ask, What};
+
+/// A question of anti-entropy.
+pub(super) fn question(bytes: &[u8]) -> String {
+    match Question::decode(bytes) {
+        Err(error) => error.to_string(),
+        Ok(Question::RollUps { partitions, .. }) => format!("equal in {partitions:?}?"),
+        Ok(Question::Symbols {
+            partition,
+            from,
+            count,
+            ..
+        }) => format!("symbols {from} to {} of {partition}?", from + count - 1),
+        Ok(Question::Changes {
+            partition, since, ..
+        }) => format!("changes of {partition} from {since}?"),
+        Ok(Question::List { partition, .. }) => format!("everything in {partition}?"),
+        Ok(Question::Records { partition, .. }) => format!("records of {partition}?"),
+        Ok(Question::Offer { partition, .. }) => format!("offers records of {partition}"),
+        Ok(Question::Take { records, .. }) => format!("take {}", all(&records)),
+    }
+}
+
+/// An answer of anti-entropy.
+pub(super) fn answer(bytes: &[u8]) -> String {
+    match Answer::decode(bytes) {
+        Err(error) => error.to_string(),
+        Ok(Answer::RollUps { compared, .. }) => format!("{compared:?}"),
+        Ok(Answer::Symbols { members, .. }) => format!("symbols of {members} records"),
+        Ok(Answer::Listed { entries, .. }) => format!("{} records", entries.pairs().count()),
+        Ok(Answer::Records { records, .. }) => all(&records),
+        Ok(Answer::Lacks(tokens)) => format!("lacks {}", tokens.0.len()),
+        Ok(Answer::Taken { kept, refused }) => format!("kept {kept}, refused {refused}"),
+        Ok(other @ (Answer::Gap | Answer::Stale | Answer::Refused(_))) => format!("{other:?}"),
+    }
+}
+
+fn all(records: &Records) -> String {
+    let all = records.iter();
+    let all = all.map(|(key, bytes)| format!("{} {}", text(key), record(bytes)));
+    all.collect::<Vec<_>>().join("; ")
+}
 
 /// A batch of messages, in order.
 pub(super) fn batch(bytes: &[u8]) -> String {

@@ -52,11 +52,13 @@ pub enum Mark {
     Hedged,
     /// A node kept a hint for another.
     HintKept,
+    /// Anti-entropy brought a node a record that it lacked.
+    AntiEntropyRepaired,
 }
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::WriteDuringPartition,
         Self::NodeRestarted,
         Self::DiedWithRequest,
@@ -80,6 +82,7 @@ impl Mark {
         Self::ReadRepaired,
         Self::Hedged,
         Self::HintKept,
+        Self::AntiEntropyRepaired,
     ];
 }
 

@@ -33,6 +33,7 @@ pub use ask::{Ask, START_MS, What};
 pub(crate) use clients::{Client, Seen, Shared, Step};
 pub use marks::{Mark, Marks};
 pub use network::Weather;
+pub use node::Convergence;
 pub use plan::{Fault, FaultKind, Plan, Planted, SECOND, Workload};
 pub use rng::Rng;
 pub use run::{QUIET, Verdict, register_loss, run};

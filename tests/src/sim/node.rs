@@ -9,7 +9,11 @@ use std::{
 };
 
 use henge_coordinator::{Defaults, HedgePolicy, Mode};
-use henge_node::{Buckets, Counters, Engine, EngineParts, Now, Outcome, Ticket};
+use henge_node::{Buckets, Counters, Engine, EngineParts, Now, Outcome, StoreReplica, Ticket};
+use henge_repair::{
+    anti_entropy::{AntiEntropy, Settings, Time, Totals},
+    sketch::SketchKey,
+};
 use henge_ring::{Endpoints, Event, Log, NodeId, Op, Partition, Ring, Weight, Zone};
 use henge_store::{Limits, MemoryStore, Store};
 use henge_versioning::Clock;
@@ -29,6 +33,102 @@ pub(super) const CLOCK_BOUND_MS: u64 = 500;
 /// Records are kept for this long beyond their horizon: four times the clock bound and the longest
 /// request.
 pub(super) const SWEEP_MARGIN_MS: u64 = 4 * CLOCK_BOUND_MS + 1000;
+
+/// How often a node compares itself with each other one, by anti-entropy, in milliseconds.
+const ROUND_MS: u64 = 4_000;
+
+/// What brings replicas together after a write has left them different.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convergence {
+    /// Hints, read repair and anti-entropy: as it is.
+    #[default]
+    Everything,
+    /// Hints and read repair.
+    WithoutAntiEntropy,
+    /// Anti-entropy.
+    AntiEntropyAlone,
+    /// Nothing: the control, in which replicas must be seen to stay different.
+    Nothing,
+}
+
+impl Convergence {
+    fn has_anti_entropy(self) -> bool {
+        matches!(self, Self::Everything | Self::AntiEntropyAlone)
+    }
+
+    fn has_hints_and_read_repair(self) -> bool {
+        matches!(self, Self::Everything | Self::WithoutAntiEntropy)
+    }
+}
+
+/// What a running node has in memory.
+struct Process {
+    engine: Engine,
+    repair: Option<AntiEntropy>,
+    replica: StoreReplica,
+}
+
+impl Process {
+    fn deal_with(
+        &mut self,
+        now: Now,
+        input: &Input,
+        ring: &Ring,
+        peer: impl Fn(usize) -> NodeId,
+        output: &mut Output,
+    ) {
+        let engine = &mut self.engine;
+        match input {
+            Input::Batch { from, bytes, .. } => {
+                engine.receive_batch(now, peer(*from), bytes, &mut output.replies);
+            }
+            Input::Replies { from, bytes, .. } => engine.receive_replies(now, peer(*from), bytes),
+            Input::Up(other) => engine.peer_up(now, peer(*other)),
+            Input::Down(other) => engine.peer_down(now, peer(*other)),
+            Input::Ask(ask, token) => {
+                let ticket = Ticket {
+                    sink: 0,
+                    token: *token,
+                };
+                ask.with_request(|request| engine.submit(now, request, ticket));
+            }
+            Input::Tick => engine.tick(now),
+            Input::Question { .. } | Input::Answer { .. } => {}
+        }
+        let owed = engine.take_owed();
+        let Some(repair) = &mut self.repair else {
+            return;
+        };
+        let (now, replica) = (time(now), &mut self.replica);
+        for (peer, partition) in owed {
+            repair.compare_soon(peer, partition);
+        }
+        match input {
+            Input::Up(other) => repair.peer_up(now, peer(*other)),
+            Input::Down(other) => repair.peer_down(peer(*other)),
+            Input::Tick => repair.tick(now, ring, replica),
+            Input::Question { from, bytes, .. } => {
+                output.answer = repair.answer(now, ring, replica, peer(*from), bytes);
+            }
+            Input::Answer { number, bytes, .. } => {
+                repair.answered(now, replica, *number, Some(bytes));
+            }
+            Input::Batch { .. } | Input::Replies { .. } | Input::Ask(..) => {}
+        }
+    }
+}
+
+fn add(mut sum: Totals, more: Totals) -> Totals {
+    sum.add(&more);
+    sum
+}
+
+fn time(now: Now) -> Time {
+    Time {
+        mono_ms: now.mono_ms,
+        wall_ms: now.wall_ms,
+    }
+}
 
 /// Something that a node has to deal with.
 #[derive(Clone, Debug)]
@@ -59,6 +159,28 @@ pub enum Input {
     Ask(Box<Ask>, u64),
     /// Time to look at deadlines.
     Tick,
+    /// A question of another node's anti-entropy.
+    Question {
+        /// Who asks.
+        from: usize,
+        /// On which connection.
+        generation: u32,
+        /// Its number.
+        number: u64,
+        /// The question.
+        bytes: Vec<u8>,
+    },
+    /// The answer to one of this node's.
+    Answer {
+        /// Who answers.
+        from: usize,
+        /// On which connection.
+        generation: u32,
+        /// The question's number.
+        number: u64,
+        /// The answer.
+        bytes: Vec<u8>,
+    },
 }
 
 /// What a node gave in return.
@@ -70,6 +192,10 @@ pub(super) struct Output {
     pub replies: Vec<u8>,
     /// Requests that ended.
     pub completions: Vec<(Ticket, Outcome)>,
+    /// Questions of anti-entropy.
+    pub questions: Vec<(NodeId, u64, Vec<u8>)>,
+    /// The answer to the question that came in.
+    pub answer: Vec<u8>,
 }
 
 /// A node, running or not.
@@ -82,11 +208,19 @@ pub struct Node {
     pub store: Arc<WatchedStore>,
     /// What its engines have counted, all boots together.
     pub counters: Arc<Counters>,
+    /// What its anti-entropy has done, all boots together.
+    pub repair: Totals,
+    /// What that was when its present process started.
+    repaired_before: Totals,
     /// Its process; `None` while it is dead.
-    engine: Option<Engine>,
+    engine: Option<Process>,
+    /// What brings it together with other replicas.
+    convergence: Convergence,
     /// What came in while it stood still; `None` while it runs.
     pub waiting: Option<VecDeque<Input>>,
     skew_ms: i64,
+    /// Names its store: see `Replica::life`.
+    life: u64,
     ring: Arc<Ring>,
     swept: u16,
     /// Grows whenever a sweep has taken something.
@@ -99,6 +233,7 @@ impl Node {
         id: NodeId,
         ring: Arc<Ring>,
         skew_ms: i64,
+        convergence: Convergence,
         observed: &Arc<Mutex<Observed>>,
     ) -> Self {
         Self {
@@ -106,9 +241,13 @@ impl Node {
             boot: 0,
             store: empty_store(observed),
             counters: Arc::default(),
+            repair: Totals::default(),
+            repaired_before: Totals::default(),
             engine: None,
+            convergence,
             waiting: None,
             skew_ms,
+            life: u64::from(id.0[0]),
             ring,
             swept: 0,
             forgotten: Arc::default(),
@@ -120,8 +259,9 @@ impl Node {
     pub(super) fn start(&mut self, at: Micros, defaults: Defaults) {
         self.boot += 1;
         self.waiting = None;
+        self.repaired_before = self.repair;
         let now = self.now(at);
-        let clock = Clock::new(CLOCK_BOUND_MS);
+        let clock = Arc::new(Clock::new(CLOCK_BOUND_MS));
         // A stamp further ahead than the bound was refused when it came: this cannot fail.
         let _ = clock.observe(self.store.newest().time, now.wall_ms);
         let parts = EngineParts {
@@ -132,17 +272,45 @@ impl Node {
             max_value: 1 << 20,
             max_key: 1024,
             store: self.store.clone(),
-            clock: Arc::new(clock),
+            clock: Arc::clone(&clock),
             ring: self.ring.clone(),
             buckets: Arc::new(Buckets::builtin()),
             counters: self.counters.clone(),
             forgotten_siblings: self.forgotten.clone(),
         };
-        self.engine = Some(Engine::new(parts, now));
+        let mut engine = Engine::new(parts, now);
+        if !self.convergence.has_hints_and_read_repair() {
+            engine.leave_it_to_anti_entropy();
+        }
+        self.engine = Some(Process {
+            engine,
+            replica: StoreReplica::new(self.store.clone(), clock, self.life),
+            repair: self
+                .convergence
+                .has_anti_entropy()
+                .then(|| self.anti_entropy(now)),
+        });
+    }
+
+    /// Without memory of what it has compared before.
+    fn anti_entropy(&self, now: Now) -> AntiEntropy {
+        let key = SketchKey::new(b"the secret of simulated clusters");
+        let settings = Settings {
+            interval_ms: ROUND_MS,
+            pause_ms: 200,
+            patience_ms: 1_000,
+            margin_ms: CLOCK_BOUND_MS,
+            // Nodes differ by less, and keep what may go for longer.
+            clocks_ms: 1_000,
+            ..Settings::default()
+        };
+        let seed = u64::from(self.id.0[0]) << 32 | self.boot;
+        AntiEntropy::new(self.id, key, settings, seed, time(now))
     }
 
     /// Its store is lost.
     pub(super) fn forget(&mut self, observed: &Arc<Mutex<Observed>>) {
+        self.life += 1 << 32;
         self.store = empty_store(observed);
     }
 
@@ -164,9 +332,8 @@ impl Node {
 
     /// Hints waiting for delivery.
     pub(super) fn hints(&self) -> u64 {
-        self.engine
-            .as_ref()
-            .map_or(0, |engine| engine.hints_waiting() as u64)
+        let process = self.engine.as_ref();
+        process.map_or(0, |process| process.engine.hints_waiting() as u64)
     }
 
     /// Its clocks.
@@ -190,25 +357,16 @@ impl Node {
         if matches!(input, Input::Tick) {
             self.sweep(now);
         }
-        let Some(engine) = &mut self.engine else {
+        let Some(process) = &mut self.engine else {
             return;
         };
-        match input {
-            Input::Batch { from, bytes, .. } => {
-                engine.receive_batch(now, peer(*from), bytes, &mut output.replies);
-            }
-            Input::Replies { from, bytes, .. } => engine.receive_replies(now, peer(*from), bytes),
-            Input::Up(other) => engine.peer_up(now, peer(*other)),
-            Input::Down(other) => engine.peer_down(now, peer(*other)),
-            Input::Ask(ask, token) => {
-                let ticket = Ticket {
-                    sink: 0,
-                    token: *token,
-                };
-                ask.with_request(|request| engine.submit(now, request, ticket));
-            }
-            Input::Tick => engine.tick(now),
+        process.replica.set_wall_ms(now.wall_ms);
+        process.deal_with(now, input, &self.ring, peer, output);
+        if let Some(repair) = &mut process.repair {
+            output.questions = repair.take_questions();
+            self.repair = add(self.repaired_before, repair.totals());
         }
+        let engine = &mut process.engine;
         if engine.has_output() {
             let batches = &mut output.batches;
             engine.take_batches(&mut |to, bytes| batches.push((to, std::mem::take(bytes))));

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{network::Weather, rng::Rng};
+use super::{network::Weather, node::Convergence, rng::Rng};
 use crate::history::{Micros, Quorum};
 
 /// One second.
@@ -57,6 +57,8 @@ pub struct Plan {
     pub faulty: Micros,
     /// What strikes, by time.
     pub faults: Vec<Fault>,
+    /// What brings replicas together.
+    pub convergence: Convergence,
     /// The mistake made on purpose: none, except where the tests are tested.
     pub planted: Option<Planted>,
 }
@@ -136,6 +138,7 @@ impl Plan {
             tick: rng.between(5, 20) * 1000,
             faulty,
             faults: draw_faults(&mut rng, nodes, faulty, quorum),
+            convergence: Convergence::default(),
             planted: None,
         }
     }
@@ -145,6 +148,13 @@ impl Plan {
     pub fn without_faults(mut self) -> Self {
         self.faults.clear();
         self.weather = Weather::FAIR;
+        self
+    }
+
+    /// The same run with no hints and no read repair.
+    #[must_use]
+    pub fn with_anti_entropy_alone(mut self) -> Self {
+        self.convergence = Convergence::AntiEntropyAlone;
         self
     }
 

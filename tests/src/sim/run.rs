@@ -11,7 +11,7 @@ use super::{
     invariants::{an_acknowledgement_covers_w_distinct_places, fields, number, siblings as shown},
     marks::{Mark, Marks},
     network::Weather,
-    node::CLOCK_BOUND_MS,
+    node::{CLOCK_BOUND_MS, Convergence},
     plan::{FaultKind, Plan, SECOND, Workload},
     rng::Rng,
     strike,
@@ -121,6 +121,7 @@ impl<'p> Run<'p> {
             tick: plan.tick,
             keep_text,
             planted: plan.planted,
+            convergence: plan.convergence,
         };
         let mut world = World::new(setting);
         for client in 0..plan.clients {
@@ -228,6 +229,10 @@ impl<'p> Run<'p> {
             };
             self.history.entries.push(Entry::Fault(fault));
         }
+        if self.plan.convergence == Convergence::AntiEntropyAlone && converged_after.is_none() {
+            self.broken
+                .push("anti-entropy alone did not make the replicas equal".to_owned());
+        }
         let limits = Limits {
             min_acks: 50,
             ..Limits::default()
@@ -261,6 +266,9 @@ impl<'p> Run<'p> {
             marks.add(Mark::ReadRepaired, counters.divergent_reads.get());
             marks.add(Mark::Hedged, counters.hedged_reads.get());
             marks.add(Mark::HintKept, counters.hints_stored.get());
+        }
+        for node in &self.world.nodes {
+            marks.add(Mark::AntiEntropyRepaired, node.repair.repaired);
         }
     }
 

@@ -23,6 +23,7 @@ use super::{
     ask::{Ask, What},
     describe,
     network::Weather,
+    node::Convergence,
     world::{Notice, Setting, World},
 };
 use crate::history::{Element, Quorum};
@@ -86,6 +87,7 @@ impl Stage {
             tick: 5_000,
             keep_text: true,
             planted: None,
+            convergence: Convergence::WithoutAntiEntropy,
         };
         let mut world = World::new(setting);
         let nothing = world.next(1_000_000);

@@ -13,7 +13,7 @@ use super::{
     describe,
     marks::{Mark, Marks},
     network::{Network, Weather},
-    node::{Input, Node, Output, defaults, node_ids, ring_of},
+    node::{Convergence, Input, Node, Output, defaults, node_ids, ring_of},
     plan::Planted,
     queue::Queue,
     rng::Rng,
@@ -43,6 +43,8 @@ pub struct Setting {
     pub keep_text: bool,
     /// The mistake made on purpose.
     pub planted: Option<Planted>,
+    /// What brings replicas together.
+    pub convergence: Convergence,
 }
 
 /// Something for whoever drives the cluster.
@@ -100,7 +102,9 @@ impl<A> World<A> {
         let ring = ring_of(&ids, setting.n);
         let observed = Arc::default();
         let nodes = ids.iter().zip(&setting.skew_ms);
-        let nodes = nodes.map(|(id, skew)| Node::new(*id, ring.clone(), *skew, &observed));
+        let convergence = setting.convergence;
+        let nodes =
+            nodes.map(|(id, skew)| Node::new(*id, ring.clone(), *skew, convergence, &observed));
         let mut world = Self {
             now: 0,
             nodes: nodes.collect(),
@@ -283,6 +287,9 @@ impl<A> World<A> {
         }
         if let Input::Replies {
             from, generation, ..
+        }
+        | Input::Answer {
+            from, generation, ..
         } = input
             && (generation != self.network.generation(node, from)
                 || !self.network.is_up(node, from))
@@ -315,6 +322,7 @@ impl<A> World<A> {
                 },
             );
         }
+        self.send_repair(node, &input, &mut output);
         for (to, bytes) in output.batches {
             let to = self.number(to);
             let generation = self.network.generation(node, to);
@@ -331,6 +339,36 @@ impl<A> World<A> {
         for (ticket, outcome) in output.completions {
             self.ended
                 .push_back((node, ticket.token, Box::new(outcome)));
+        }
+    }
+
+    /// What anti-entropy asks and answers sets out.
+    fn send_repair(&mut self, node: usize, input: &Input, output: &mut Output) {
+        if let Input::Question {
+            from,
+            generation,
+            number,
+            ..
+        } = *input
+            && !output.answer.is_empty()
+        {
+            let answer = Input::Answer {
+                from: node,
+                generation,
+                number,
+                bytes: std::mem::take(&mut output.answer),
+            };
+            self.send(node, from, answer);
+        }
+        for (to, number, bytes) in std::mem::take(&mut output.questions) {
+            let to = self.number(to);
+            let question = Input::Question {
+                from: node,
+                generation: self.network.generation(node, to),
+                number,
+                bytes,
+            };
+            self.send(node, to, question);
         }
     }
 
@@ -411,6 +449,8 @@ impl<A> World<A> {
             Input::Up(_) => (b'u', &[]),
             Input::Down(_) => (b'd', &[]),
             Input::Ask(ask, _) => (b'a', ask.key.as_bytes()),
+            Input::Question { bytes, .. } => (b'q', bytes),
+            Input::Answer { bytes, .. } => (b'w', bytes),
         };
         self.trace
             .event(self.now, node, what, bytes, || text_of(input));
@@ -454,6 +494,12 @@ fn text_of(input: &Input) -> String {
         Input::Up(other) => format!("link to n{} is up", other + 1),
         Input::Down(other) => format!("link to n{} is down", other + 1),
         Input::Ask(ask, token) => format!("asked #{token} {}", describe::ask(ask)),
+        Input::Question { from, bytes, .. } => {
+            format!("<- n{} {}", from + 1, describe::question(bytes))
+        }
+        Input::Answer { from, bytes, .. } => {
+            format!("<- n{} {}", from + 1, describe::answer(bytes))
+        }
         Input::Tick => "tick".to_owned(),
     }
 }

@@ -6,4 +6,5 @@ mod expiry;
 mod malformed;
 mod pair;
 mod sessions;
+mod snapshots;
 mod whole;
