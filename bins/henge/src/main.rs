@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 mod ask;
 mod client;
 mod dev;
+mod export;
 mod flags;
+mod repair;
 mod ring;
 mod serve;
 mod status;
@@ -56,6 +58,10 @@ enum Command {
     Ring(ring::ShowRing),
     /// Show the nodes: up or down, load, memory
     Status(status::Status),
+    /// Compare replicas now and repair what differs
+    Repair(repair::Repair),
+    /// Print a node's own records, or part of them
+    Export(export::Export),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +75,8 @@ fn main() -> ExitCode {
         Command::Explain(explain) => client::block_on(explain.run()),
         Command::Ring(ring) => client::block_on(ring.run()),
         Command::Status(status) => client::block_on(status.run()),
+        Command::Repair(repair) => client::block_on(repair.run()),
+        Command::Export(export) => client::block_on(export.run()),
     };
     match outcome {
         Ok(code) => code,

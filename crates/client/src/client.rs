@@ -166,6 +166,19 @@ impl Client {
 
     /// What the member (or seed) at this address says of itself: the text of INFO.
     pub async fn info(&self, address: &str) -> Result<String, Error> {
+        self.ask(address, &["INFO"]).await
+    }
+
+    /// Asks the member (or seed) at this address, and no other, a command whose answer is text: for
+    /// operators' commands, which concern one node. Nothing is repeated.
+    ///
+    /// # Errors
+    /// If there is no such member, it does not answer in time, or refuses.
+    pub async fn ask(&self, address: &str, command: &[&str]) -> Result<String, Error> {
+        let (name, words) = command.split_first().ok_or_else(|| Error::Unreachable {
+            attempts: 0,
+            last: "an empty command".to_owned(),
+        })?;
         let topology = self.topology();
         let unknown = || Error::Unreachable {
             attempts: 0,
@@ -177,9 +190,13 @@ impl Client {
             .find(|link| link.address == address)
             .ok_or_else(unknown)?;
         let limit = self.shared.options.request_timeout;
-        let asked = link.call(Args::of("INFO").finish());
+        let mut args = Args::of(name);
+        for word in words {
+            args.bytes(word.as_bytes());
+        }
+        let asked = link.call(args.finish());
         let reply = judge(timeout(limit, asked).await, limit, 1)?;
-        let not_text = || Error::Protocol(format!("to INFO: {reply:?}"));
+        let not_text = || Error::Protocol(format!("to {name}: {reply:?}"));
         reply.text().ok_or_else(not_text)
     }
 

@@ -19,6 +19,7 @@ mod limits;
 pub use limits::Limits;
 
 mod metrics;
+mod operating;
 mod replica_state;
 mod ring_view;
 mod shared;

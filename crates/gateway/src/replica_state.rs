@@ -69,7 +69,8 @@ impl ReplicaState {
     }
 }
 
-fn state(record: &RecordRef<'_>, now_ms: u64) -> &'static str {
+/// `alive`, `dead`, `expired`, or `absent`: nothing that a reader could see.
+pub(crate) fn state(record: &RecordRef<'_>, now_ms: u64) -> &'static str {
     match () {
         () if record.is_dead() => "dead",
         () if record.is_live(now_ms) => "alive",

@@ -11,12 +11,13 @@ use std::{
 
 use futures::future::LocalBoxFuture;
 use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
-use henge_ring::{Endpoints, NodeId, Ring};
+use henge_ring::{Endpoints, NodeId, Partition, Ring};
+use henge_store::OpLogGap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Buckets, Failure, LocalNode, Outcome, Request, ScanPage, Unready, engine, metrics,
-    shard::Shard, shared::Shared,
+    Buckets, ChangesPage, Export, ExportPage, Failure, LocalNode, Outcome, Request, ScanPage,
+    Unready, engine, export, metrics, shard::Shard, shared::Shared,
 };
 
 /// Who this node is.
@@ -162,6 +163,31 @@ impl Handle {
     /// Keys held and bytes used by this node's own store.
     pub fn usage(&self) -> henge_store::Usage {
         self.shared.store.usage()
+    }
+
+    /// A page of this node's own records.
+    pub fn export(&self, wanted: &Export) -> ExportPage {
+        export::export(&*self.shared.store, wanted)
+    }
+
+    /// What changed in a partition of this node since a position, at most `limit` changes; `life`
+    /// is that of the page before, if there was one.
+    ///
+    /// # Errors
+    /// If the log does not reach back so far, or the position is of another life.
+    pub fn changes(
+        &self,
+        partition: u16,
+        life: Option<u64>,
+        since: u64,
+        limit: usize,
+    ) -> Result<ChangesPage, OpLogGap> {
+        let (own, partition) = (self.shared.log_life(), Partition(partition));
+        if life.is_some_and(|life| life != own) {
+            let (oldest, asked) = (0, since);
+            return Err(OpLogGap { oldest, asked });
+        }
+        export::changes(&*self.shared.store, own, partition, since, limit)
     }
 
     /// Begins a round of anti-entropy with every peer that can be reached, as soon as the one under

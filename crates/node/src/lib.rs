@@ -28,10 +28,13 @@ pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
 
 pub use henge_coordinator::{Defaults, Mode};
 pub use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
-pub use henge_store::Warm;
+pub use henge_store::{OpLogGap, Warm};
 
 mod local;
 pub use local::{ConnectionDoor, DoorShard, LocalNode, ScanPage, Sink, SinkId};
+
+mod export;
+pub use export::{ChangesPage, Export, ExportPage, Exported};
 
 mod handle;
 pub use handle::{Handle, NodeInfo, PeerInfo, ReplicaView};

@@ -115,6 +115,13 @@ impl Shared {
         }
     }
 
+    /// Names this life of the store's logs. A node that loses its store has a new id; the boot
+    /// number tells its lives apart otherwise.
+    pub(crate) fn log_life(&self) -> u64 {
+        let name = [&self.info.id.0[..], &self.info.boot.to_le_bytes()].concat();
+        henge_ring::Token::of(&name).0
+    }
+
     pub(crate) fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }

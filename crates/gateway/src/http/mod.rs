@@ -6,6 +6,7 @@
 //! | `GET PUT PATCH DELETE /v1/buckets/{bucket}/keys/{key}` | one key; see [`keys`] |
 //! | `POST /v1/buckets/{bucket}/keys/{key}/touch?ttl_ms=` | its deadline |
 //! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
+//! | `GET POST /v1/repair`, `GET /v1/export`, `/v1/changes` | anti-entropy; this node's own records |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for machines |
 //! | `GET /` | a page for people |
 //!
@@ -31,6 +32,7 @@ mod bearer;
 mod body;
 mod dashboard;
 mod keys;
+mod operating;
 mod params;
 mod serve;
 mod target;
@@ -69,6 +71,12 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
         .route("/v1/ring", get(admin::ring))
         .route("/v1/members", get(admin::members))
         .route("/v1/explain/{key}", get(admin::explain))
+        .route(
+            "/v1/repair",
+            get(operating::repair).post(operating::start_repair),
+        )
+        .route("/v1/export", get(operating::export))
+        .route("/v1/changes", get(operating::changes))
         .route("/metrics", get(admin::metrics))
         .route_layer(middleware::from_fn_with_state(door.clone(), body::receive))
         .route_layer(middleware::from_fn_with_state(
@@ -95,6 +103,9 @@ async fn count(State(door): State<Door>, request: Request, next: Next) -> Respon
         path if path.starts_with("/v1/explain/") => "explain",
         "/v1/ring" => "ring",
         "/v1/members" => "members",
+        "/v1/repair" => "repair",
+        "/v1/export" => "export",
+        "/v1/changes" => "changes",
         "/metrics" => "metrics",
         "/healthz" => "healthz",
         "/readyz" => "readyz",

@@ -230,6 +230,33 @@ fn operators_see_the_node() {
     assert_eq!(ring["members"][0]["up"], true);
     let members: serde_json::Value = serde_json::from_str(&http.get("/v1/members").body).unwrap();
     assert_eq!(members["members"].as_array().unwrap().len(), 1);
+    let export = |query: &str| -> serde_json::Value {
+        serde_json::from_str(&http.get(&format!("/v1/export{query}")).body).unwrap()
+    };
+    let records = export("")["records"].as_array().unwrap().len();
+    assert!(records > 0 && export("")["next"].is_null());
+    let one = &export("?prefix=k")["records"][0];
+    assert_eq!((&one["key"], &one["state"]), (&"k".into(), &"alive".into()));
+    assert_eq!(export("?prefix=none")["records"], serde_json::json!([]));
+    let partition = henge_ring::Token::of(b"k").partition(10).0;
+    let path = format!("/v1/changes?partition={partition}");
+    let changes: serde_json::Value = serde_json::from_str(&http.get(&path).body).unwrap();
+    assert_eq!(changes["changes"][0]["key"], "k", "{changes}");
+    assert_eq!(changes["next"], changes["end"]);
+    let life = changes["life"].as_str().unwrap();
+    let end = changes["end"].as_u64().unwrap();
+    for (query, status) in [
+        (format!("{path}&since={end}&life={life}"), 200),
+        (format!("{path}&since={end}&life=1"), 410),
+        (format!("{path}&since={}", end + 1), 410),
+        (format!("{path}&since=x"), 400),
+        ("/v1/changes".to_owned(), 400),
+        ("/v1/export?n=1".to_owned(), 400),
+    ] {
+        assert_eq!(http.get(&query).status, status, "{query}");
+    }
+    let repair: serde_json::Value = serde_json::from_str(&http.get("/v1/repair").body).unwrap();
+    assert!(repair["totals"]["rounds"].is_u64(), "{repair}");
     let explain: serde_json::Value = serde_json::from_str(&http.get("/v1/explain/k").body).unwrap();
     assert_eq!(explain["replicas"][0]["state"], "alive", "{explain}");
     let metrics = http.get("/metrics").body;
@@ -255,6 +282,9 @@ fn the_password_is_the_bearer_token() {
         "/v1/ring",
         "/metrics",
         "/v1/members",
+        "/v1/repair",
+        "/v1/export",
+        "/v1/changes?partition=0",
         "/v1/buckets/default/keys/k",
         "/v1/explain/k",
     ] {

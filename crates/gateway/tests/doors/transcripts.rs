@@ -314,6 +314,12 @@ fn henge_extensions() {
         HENGE.GET k RECEIPT ⇒ ["values", ["v"], "fields", [], "ttl_ms", :-1, "receipt", ["needed", *
         HENGE.EXPLAIN k ⇒ [["node", *
         HENGE.RING ⇒ "{*
+        HENGE.REPAIR ⇒ "{*
+        HENGE.REPAIR START ⇒ "{*
+        HENGE.REPAIR NOW ⇒ -ERR syntax error
+        HENGE.EXPORT PREFIX nothing ⇒ "{*
+        HENGE.EXPORT PARTITION ⇒ -ERR syntax error
+        HENGE.EXPORT AFTER x ⇒ -ERR syntax error
         SET sess:1 v EX 100 ⇒ +OK
         DEL sess:1 ⇒ :1
         SET sess:1 late EX 100 ⇒ +OK

@@ -8,7 +8,7 @@ use henge_repair::{
     anti_entropy::{AntiEntropy, Settings, Time},
     sketch::SketchKey,
 };
-use henge_ring::{NodeId, Token};
+use henge_ring::NodeId;
 use tokio::sync::{mpsc, watch};
 
 use super::{Question, StoreReplica};
@@ -48,8 +48,7 @@ impl Driver {
             ..Settings::default()
         };
         let info = &shared.info;
-        // A node that loses its store has a new id; the boot number tells its logs apart otherwise.
-        let life = Token::of(&[&info.id.0[..], &info.boot.to_le_bytes()].concat()).0;
+        let life = shared.log_life();
         let (store, clock) = (Arc::clone(&shared.store), Arc::clone(&shared.clock));
         let key = SketchKey::new(secret);
         let now = time(&shared);

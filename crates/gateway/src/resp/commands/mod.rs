@@ -23,6 +23,7 @@ mod info;
 mod keys;
 mod many;
 mod numbers;
+mod operating;
 mod parse;
 mod quorum;
 mod scan;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     Access, Command, Keys, Run, catalogue, connection, expiry, hashes, henge, keys, many, numbers,
-    quorum, scan, server, sets, strings, topology, transaction,
+    operating, quorum, scan, server, sets, strings, topology, transaction,
 };
 
 const fn entry(
@@ -52,7 +52,7 @@ const fn own(name: &'static str, arity: i16, group: &'static str, run: Run) -> C
 
 /// Every command there is.
 #[rustfmt::skip]
-pub(crate) static COMMANDS: [Command; 94] = [
+pub(crate) static COMMANDS: [Command; 96] = [
     write("append", 3, "string", strings::append),
     own("auth", -2, "connection", connection::auth),
     own("client", -2, "connection", connection::client),
@@ -81,9 +81,11 @@ pub(crate) static COMMANDS: [Command; 94] = [
     own("hello", -1, "connection", connection::hello),
     write("henge.del", -2, "henge", henge::del),
     read("henge.explain", 2, "henge", topology::explain),
+    plain("henge.export", -1, "henge", operating::export),
     write("henge.fset", -5, "henge", henge::fset),
     read("henge.get", -2, "henge", henge::get),
     own("henge.quorum", -1, "henge", quorum::quorum),
+    plain("henge.repair", -1, "henge", operating::repair),
     plain("henge.ring", 1, "henge", topology::ring),
     write("henge.set", -3, "henge", henge::set),
     write("henge.touch", -3, "henge", henge::touch),
