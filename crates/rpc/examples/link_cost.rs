@@ -182,6 +182,8 @@ impl PeerHandler for Side {
 
     fn link_down(&self, _: &Rc<Link>, _: &LinkDown) {}
 
+    fn gossip(&self, _: NodeId, _: &[u8]) {}
+
     fn exchange_log(&self, _: NodeId, log: Bytes) -> LocalBoxFuture<'static, Bytes> {
         async { log }.boxed_local()
     }

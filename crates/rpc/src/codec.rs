@@ -181,6 +181,7 @@ enum WireCall<'a> {
     Status {},
     Ping { number: u64 },
     Reconcile { question: &'a [u8] },
+    Gossip { frame: &'a [u8] },
 }
 
 /// Mirrors [`Response`].
@@ -208,6 +209,7 @@ enum WireReply<'a> {
     Status(&'a [u8]),
     Ping(u64),
     Reconcile(&'a [u8]),
+    Gossip(()),
 }
 
 impl WireMessage<'_> {
@@ -262,6 +264,9 @@ impl WireCall<'_> {
             Self::Reconcile { question } => PeerRequest::Reconcile {
                 question: frame.slice_ref(question),
             },
+            Self::Gossip { frame: gossip } => PeerRequest::Gossip {
+                frame: frame.slice_ref(gossip),
+            },
         }
     }
 }
@@ -287,6 +292,7 @@ impl WireReply<'_> {
             Self::Status(status) => PeerResponse::Status(frame.slice_ref(status)),
             Self::Ping(number) => PeerResponse::Ping(number),
             Self::Reconcile(answer) => PeerResponse::Reconcile(frame.slice_ref(answer)),
+            Self::Gossip(()) => PeerResponse::Gossip(()),
         }
     }
 }

@@ -144,6 +144,8 @@ pub struct Link {
     in_flight_bytes: Cell<usize>,
     in_flight_batches: Cell<usize>,
     round_trip: Cell<Option<Duration>>,
+    /// When the ping was sent that is not yet answered.
+    pinged: Cell<Option<tokio::time::Instant>>,
     retired: Cell<bool>,
     finished: Cell<bool>,
     ended: Notify,
@@ -203,6 +205,7 @@ impl Link {
             in_flight_bytes: Cell::new(0),
             in_flight_batches: Cell::new(0),
             round_trip: Cell::new(None),
+            pinged: Cell::new(None),
             retired: Cell::new(false),
             finished: Cell::new(false),
             ended: Notify::new(),
@@ -278,14 +281,23 @@ impl Link {
         }
     }
 
-    /// The round-trip time of the last answered ping.
+    /// The round-trip time of the last answered ping, or how long the present one has been waiting
+    /// if that is longer: a peer that stops answering is slow before it is silent.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.get()
+        let waiting = self.pinged.get().map(|since| since.elapsed());
+        self.round_trip
+            .get()
+            .map(|last| last.max(waiting.unwrap_or_default()))
     }
 
     /// Bytes of batches sent and not yet answered.
     pub fn in_flight_bytes(&self) -> usize {
         self.in_flight_bytes.get()
+    }
+
+    /// Batches sent and not yet answered.
+    pub fn in_flight_batches(&self) -> usize {
+        self.in_flight_batches.get()
     }
 
     /// The longest batch that fits into a frame.

@@ -26,4 +26,7 @@ pub trait Peer {
 
     /// Answers one question of a reconciliation (`henge_repair::reconcile`).
     async fn reconcile(question: Bytes) -> Bytes;
+
+    /// Takes in a frame of gossip (`henge_membership::Swim`). It is answered by other frames.
+    async fn gossip(frame: Bytes);
 }

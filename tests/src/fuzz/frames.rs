@@ -126,6 +126,8 @@ impl PeerHandler for Echo {
 
     fn link_down(&self, _: &Rc<Link>, _: &LinkDown) {}
 
+    fn gossip(&self, _: NodeId, _: &[u8]) {}
+
     fn exchange_log(&self, _: NodeId, log: Bytes) -> LocalBoxFuture<'static, Bytes> {
         async move { log }.boxed_local()
     }

@@ -28,7 +28,10 @@ fn requests() -> Vec<PeerRequest> {
         },
         PeerRequest::Status {},
         PeerRequest::Ping { number: 300 },
-        PeerRequest::Reconcile { question: bytes },
+        PeerRequest::Reconcile {
+            question: bytes.clone(),
+        },
+        PeerRequest::Gossip { frame: bytes },
     ]
 }
 
@@ -41,6 +44,7 @@ fn responses() -> Vec<PeerResponse> {
         PeerResponse::Status(bytes.clone()),
         PeerResponse::Ping(300),
         PeerResponse::Reconcile(bytes),
+        PeerResponse::Gossip(()),
     ]
 }
 

@@ -154,6 +154,11 @@ impl Link {
         within(limit, self.client.status(self.far_deadline())).await
     }
 
+    /// Sends a frame of gossip. A lost one does no harm.
+    pub async fn gossip(&self, frame: Bytes, limit: Duration) -> Result<(), CallError> {
+        within(limit, self.client.gossip(self.far_deadline(), frame)).await
+    }
+
     /// Asks for an echo.
     pub async fn ping(&self, number: u64, limit: Duration) -> Result<u64, CallError> {
         within(limit, self.client.ping(self.far_deadline(), number)).await

@@ -31,6 +31,9 @@ pub trait PeerHandler {
     /// A link went down; its lost batches have been reported before.
     fn link_down(&self, link: &Rc<Link>, reason: &LinkDown);
 
+    /// Takes in a frame of a peer's gossip.
+    fn gossip(&self, peer: NodeId, frame: &[u8]);
+
     /// Takes in a peer's membership log and answers with our own.
     fn exchange_log(&self, peer: NodeId, log: Bytes) -> LocalBoxFuture<'static, Bytes>;
 

@@ -43,7 +43,9 @@ pub(super) async fn keep_alive(link: Rc<Link>) {
 /// One ping; a failed one needs no report, the silence will tell.
 async fn ping(link: Rc<Link>, number: u64) {
     let start = Instant::now();
+    link.pinged.set(Some(start));
     if link.ping(number, link.config.silence).await.is_ok() {
         link.round_trip.set(Some(start.elapsed()));
     }
+    link.pinged.set(None);
 }

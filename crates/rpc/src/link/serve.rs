@@ -103,6 +103,13 @@ impl Server {
                     message: Ok(PeerResponse::Ping(number)),
                 });
             }
+            PeerRequest::Gossip { frame } => {
+                self.gossip(&frame);
+                return self.answer(Response {
+                    request_id,
+                    message: Ok(PeerResponse::Gossip(())),
+                });
+            }
             PeerRequest::ExchangeLog { log } => self
                 .handler
                 .exchange_log(peer, log)
@@ -133,6 +140,14 @@ impl Server {
             });
         let call = Abortable::new(call, tracked.abort_registration).map(Result::ok);
         self.control.push(call.boxed_local());
+    }
+
+    fn gossip(&self, frame: &[u8]) {
+        let peer = self.link.peer();
+        let taken = catch_unwind(AssertUnwindSafe(|| self.handler.gossip(peer, frame)));
+        if taken.is_err() {
+            self.link.panicked();
+        }
     }
 
     fn throttle(&mut self, request_id: u64) {
@@ -184,7 +199,7 @@ fn payload_len(response: &PeerResponse) -> usize {
         | PeerResponse::Scan(bytes)
         | PeerResponse::Status(bytes)
         | PeerResponse::Reconcile(bytes) => bytes.len(),
-        PeerResponse::Ping(_) => 0,
+        PeerResponse::Ping(_) | PeerResponse::Gossip(()) => 0,
     }
 }
 

@@ -145,6 +145,8 @@ impl PeerHandler for Recorder {
             .push(Told::Down(link.peer(), reason.clone()));
     }
 
+    fn gossip(&self, _: NodeId, _: &[u8]) {}
+
     fn exchange_log(&self, _: NodeId, log: Bytes) -> LocalBoxFuture<'static, Bytes> {
         async move { Bytes::from([b"log:", &log[..]].concat()) }.boxed_local()
     }
