@@ -12,6 +12,8 @@
 //! requests on it fail: it is still sent writes, and asked last. Replies and errors that trickle in
 //! after a link went down change nothing.
 //!
+//! A peer that is linked while the cluster holds it to be down counts as suspect too.
+//!
 //! Peers are ranked by health, then by *cost*: peak-sensitive average latency times one more than
 //! the requests in flight to it, so that a peer that stops answering becomes dear before its first
 //! time-out. (Cassandra's snitch ranks by medians on a timer and needs minutes for that.) A small
@@ -82,6 +84,8 @@ struct Peer {
     since_ms: u64,
     in_flight: u32,
     errors_in_a_row: u32,
+    /// The cluster holds it to be down.
+    declared_down: bool,
     latency: Latency,
 }
 
@@ -136,6 +140,22 @@ impl Peers {
         peer.turn(Health::Up, now_ms);
     }
 
+    /// A round trip was measured that was no request's, with so many requests under way.
+    pub fn measured(&mut self, node: u16, latency_us: u32, in_flight: u32, now_ms: u64) {
+        let half_life = self.policy.half_life_ms;
+        let peer = self.entry(node);
+        if peer.health != Health::Down {
+            peer.in_flight = in_flight;
+            peer.latency.observe(latency_us, now_ms, half_life);
+        }
+    }
+
+    /// The cluster holds a peer to be down, or not. A linked one is then asked last: what this node
+    /// reaches, others may not.
+    pub fn declared(&mut self, node: u16, down: bool) {
+        self.entry(node).declared_down = down;
+    }
+
     /// A request failed: it timed out, or its reply made no sense.
     pub fn failed(&mut self, node: u16, now_ms: u64) {
         let suspect_after = self.policy.suspect_after.max(1);
@@ -153,7 +173,11 @@ impl Peers {
     /// What this node makes of a peer.
     #[inline]
     pub fn health(&self, node: u16) -> Health {
-        self.get(node).health
+        let peer = self.get(node);
+        match peer.health {
+            Health::Up if peer.declared_down => Health::Suspect,
+            health => health,
+        }
     }
 
     /// Whether anything can be sent to a peer: up or suspect.

@@ -42,6 +42,9 @@ pub struct PeerInfo {
     pub id: NodeId,
     /// Whether its links are up.
     pub up: bool,
+    /// Whether the cluster holds it to be down: what the nodes agree on, whatever this node's own
+    /// links are like.
+    pub declared_down: bool,
     /// Smoothed round trip in microseconds; 0 if not known.
     pub rtt_us: u64,
     /// Bytes waiting to be sent to it.
@@ -226,8 +229,19 @@ impl Handle {
             self.run_on(number, move |shard| {
                 shard.set_ring(&ring);
                 if number == 0 {
+                    shard.gossip_ring(&ring);
                     shard.spread_log();
                 }
+                Box::pin(async {})
+            });
+        }
+    }
+
+    /// Tells every data thread what the cluster says of a peer.
+    pub(crate) fn declared(&self, peer: NodeId, down: bool) {
+        for number in 0..self.threads.len() {
+            self.run_on(number, move |shard| {
+                shard.peer_declared(peer, down);
                 Box::pin(async {})
             });
         }

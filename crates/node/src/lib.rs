@@ -50,6 +50,7 @@ mod anti_entropy;
 pub use anti_entropy::StoreReplica;
 
 mod buffers;
+mod gossip;
 mod looking;
 mod membership;
 mod metrics;

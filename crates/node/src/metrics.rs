@@ -51,6 +51,14 @@ pub(crate) fn render(shared: &Shared) -> String {
         hints,
     );
     repair(&mut out, shared);
+    let gossip = shared.gossip_bytes.load(Ordering::Relaxed);
+    line(
+        &mut out,
+        "henge_gossip_bytes_total",
+        "counter",
+        "Bytes of gossip sent.",
+        gossip,
+    );
     let refused = shared.refused_connections.load(Ordering::Relaxed);
     line(
         &mut out,

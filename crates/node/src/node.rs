@@ -29,6 +29,7 @@ use crate::{
     accept::{accept_clients, accept_peers},
     anti_entropy::{Board, Driver, Question},
     engine::EngineParts,
+    gossip::Gossip,
     handle::{JOBS, Job},
     membership::Membership,
     shard::Shard,
@@ -479,11 +480,23 @@ impl ThreadParts {
             self.transport,
             self.identity,
             PeersConfig::default(),
-            self.entropy,
+            self.entropy.clone(),
             Rc::clone(&shard) as Rc<dyn PeerHandler>,
             Arc::clone(&shared.links),
         );
         shard.attach(Rc::clone(&peers));
+        let mut tasks = vec![
+            tokio::task::spawn_local(Rc::clone(&shard).flush_ticks()),
+            tokio::task::spawn_local(Rc::clone(&shard).watch_deadlines()),
+            tokio::task::spawn_local(Rc::clone(&shard).run_jobs(self.jobs)),
+        ];
+        // One thread gossips for the whole node.
+        if self.number == 0 {
+            let seed = self.entropy.bytes().map_or(0, u64::from_le_bytes);
+            let gossip = Gossip::new(Arc::clone(&shared), shard.handle().clone(), seed);
+            shard.start_gossip(Rc::clone(&gossip));
+            tasks.push(tokio::task::spawn_local(gossip.run(Rc::clone(&shard))));
+        }
         if let Some(door) = self.door {
             shard.open_door(door.open(LocalNode::new(Rc::clone(&shard))));
         }
@@ -497,11 +510,7 @@ impl ThreadParts {
         };
         DataThread {
             _dials: self.peers.into_iter().map(dial).collect(),
-            tasks: vec![
-                tokio::task::spawn_local(Rc::clone(&shard).flush_ticks()),
-                tokio::task::spawn_local(Rc::clone(&shard).watch_deadlines()),
-                tokio::task::spawn_local(Rc::clone(&shard).run_jobs(self.jobs)),
-            ],
+            tasks,
             shard,
             membership,
         }

@@ -27,6 +27,7 @@ use crate::{
     anti_entropy::Question,
     buffers,
     engine::{Engine, EngineParts},
+    gossip::Gossip,
     membership::Membership,
     scan::{self, Look, Seen},
     shared::{Phase, Shared},
@@ -39,6 +40,9 @@ const CALLS: u16 = 0;
 const TICK: Duration = Duration::from_millis(5);
 const IDLE_TICK: Duration = Duration::from_millis(50);
 
+/// How often the links are asked what they measured: as often as they ping.
+const MEASURE_EVERY_MS: u64 = 500;
+
 /// See the module's text.
 pub(crate) struct Shard {
     engine: RefCell<Engine>,
@@ -50,6 +54,8 @@ pub(crate) struct Shard {
     sinks: RefCell<Vec<Option<Rc<dyn Sink>>>>,
     peers: RefCell<Option<Rc<Peers>>>,
     door: RefCell<Option<Rc<dyn DoorShard>>>,
+    /// On the first thread.
+    gossip: RefCell<Option<Rc<Gossip>>>,
     calls: RefCell<Slab<Call>>,
     completions: RefCell<Vec<(Ticket, Outcome)>>,
     now: Cell<Now>,
@@ -89,6 +95,7 @@ impl Shard {
             sinks: RefCell::new(vec![None]),
             peers: RefCell::default(),
             door: RefCell::default(),
+            gossip: RefCell::default(),
             calls: RefCell::default(),
             completions: RefCell::default(),
             now: Cell::new(now),
@@ -186,6 +193,27 @@ impl Shard {
         self.peers.borrow().clone()
     }
 
+    pub(crate) fn start_gossip(&self, gossip: Rc<Gossip>) {
+        gossip.ring_changed(&self.shared.ring());
+        self.gossip.replace(Some(gossip));
+    }
+
+    fn gossips(&self) -> Option<Rc<Gossip>> {
+        self.gossip.borrow().clone()
+    }
+
+    /// Lets gossip know of a changed event log.
+    pub(crate) fn gossip_ring(&self, ring: &Ring) {
+        if let Some(gossip) = self.gossips() {
+            gossip.ring_changed(ring);
+        }
+    }
+
+    /// Takes over what the cluster says of a peer.
+    pub(crate) fn peer_declared(&self, peer: NodeId, down: bool) {
+        self.engine.borrow_mut().peer_declared(peer, down);
+    }
+
     pub(crate) fn open_door(&self, door: Rc<dyn DoorShard>) {
         self.door.replace(Some(door));
     }
@@ -198,6 +226,7 @@ impl Shard {
     pub(crate) fn close(&self) {
         self.peers.replace(None);
         self.door.replace(None);
+        self.gossip.replace(None);
         self.sinks.borrow_mut().clear();
     }
 
@@ -209,6 +238,11 @@ impl Shard {
     pub(crate) fn spread_log(&self) {
         self.membership
             .spread(self.links.borrow().values().cloned().collect());
+    }
+
+    /// Exchanges event logs with one peer.
+    pub(crate) fn pull_log(&self, link: Rc<Link>) {
+        self.membership.spread(vec![link]);
     }
 
     pub(crate) fn link(&self, peer: &NodeId) -> Option<Rc<Link>> {
@@ -228,6 +262,7 @@ impl Shard {
 
     /// Looks at deadlines and measures the links. Runs until the thread ends.
     pub(crate) async fn watch_deadlines(self: Rc<Self>) {
+        let mut measure_ms = 0;
         loop {
             let idle = self.engine.borrow().in_flight() == 0;
             tokio::time::sleep(if idle { IDLE_TICK } else { TICK }).await;
@@ -241,14 +276,26 @@ impl Shard {
                 self.shared.repair.owe(owed);
             }
             self.shared.hints_waiting.store(waiting, Ordering::Relaxed);
-            if idle {
-                for link in self.links.borrow().values() {
-                    let rtt = link.round_trip().map_or(0, |rtt| rtt.as_micros() as u64);
-                    self.shared
-                        .peer_measured(link.peer(), rtt, link.in_flight_bytes() as u64);
-                }
+            if now.mono_ms >= measure_ms {
+                measure_ms = now.mono_ms + MEASURE_EVERY_MS;
+                self.measure_links(now);
             }
             self.mark_dirty();
+        }
+    }
+
+    /// Passes on what the links' pings have measured.
+    fn measure_links(&self, now: Now) {
+        let mut engine = self.engine.borrow_mut();
+        for link in self.links.borrow().values() {
+            let round_trip = link.round_trip().map(|it| it.as_micros() as u64);
+            let backlog = link.in_flight_bytes() as u64;
+            self.shared
+                .peer_measured(link.peer(), round_trip.unwrap_or(0), backlog);
+            if let Some(us) = round_trip {
+                let us = u32::try_from(us).unwrap_or(u32::MAX);
+                engine.peer_measured(now, link.peer(), us, link.in_flight_batches() as u32);
+            }
         }
     }
 
@@ -417,6 +464,9 @@ impl PeerHandler for Shard {
         self.shared.repair.link(peer, link.hello().lane, true);
         self.engine.borrow_mut().peer_up(now, peer);
         self.membership.link_up(Rc::clone(link));
+        if let Some(gossip) = self.gossips() {
+            gossip.link_up(self, peer);
+        }
         tracing::info!(peer = %peer.short(), "link up");
         self.mark_dirty();
     }
@@ -436,12 +486,21 @@ impl PeerHandler for Shard {
         self.shared.repair.link(peer, link.hello().lane, false);
         let now = self.now();
         self.engine.borrow_mut().peer_down(now, peer);
+        if let Some(gossip) = self.gossips() {
+            gossip.link_down(self, peer);
+        }
         match reason {
             LinkDown::Replaced => tracing::debug!(peer = %peer.short(), "link replaced"),
             _ if self.shared.phase() == Phase::Stopping => {}
             _ => tracing::warn!(peer = %peer.short(), %reason, "link down"),
         }
         self.mark_dirty();
+    }
+
+    fn gossip(&self, peer: NodeId, frame: &[u8]) {
+        if let Some(gossip) = self.gossips() {
+            gossip.receive(self, peer, frame);
+        }
     }
 
     fn exchange_log(&self, _peer: NodeId, log: Bytes) -> LocalBoxFuture<'static, Bytes> {

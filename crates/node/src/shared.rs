@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) hints_waiting: AtomicU64,
     pub(crate) repair: Board,
     pub(crate) refused_connections: AtomicU64,
+    /// Bytes of gossip sent.
+    pub(crate) gossip_bytes: AtomicU64,
     pub(crate) forgotten_siblings: Arc<AtomicU64>,
     log: Mutex<Log>,
     ring: RwLock<Arc<Ring>>,
@@ -107,6 +109,7 @@ impl Shared {
             hints_waiting: AtomicU64::new(0),
             repair,
             refused_connections: AtomicU64::new(0),
+            gossip_bytes: AtomicU64::new(0),
             forgotten_siblings: Arc::default(),
             log: Mutex::new(log),
             ring,
@@ -176,19 +179,30 @@ impl Shared {
 
     /// Notes that one of a peer's links came up or went down.
     pub(crate) fn peer_link(&self, id: NodeId, up: bool) {
+        self.with_peer(id, |info| {
+            info.up = up;
+            if !up {
+                info.rtt_us = 0;
+                info.backlog_bytes = 0;
+            }
+        });
+    }
+
+    /// Notes what the cluster says of a peer.
+    pub(crate) fn peer_declared(&self, id: NodeId, down: bool) {
+        self.with_peer(id, |info| info.declared_down = down);
+    }
+
+    fn with_peer(&self, id: NodeId, change: impl FnOnce(&mut PeerInfo)) {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let info = PeerInfo {
             id,
-            up,
+            up: false,
+            declared_down: false,
             rtt_us: 0,
             backlog_bytes: 0,
         };
-        let state = peers.entry(id).or_insert(PeerState { info });
-        state.info.up = up;
-        if !up {
-            state.info.rtt_us = 0;
-            state.info.backlog_bytes = 0;
-        }
+        change(&mut peers.entry(id).or_insert(PeerState { info }).info);
     }
 
     /// Notes what a link measured.

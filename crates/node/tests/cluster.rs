@@ -1,49 +1,10 @@
 //! Real nodes in one process: data threads, tarpc over loopback, founding, failure, coming back.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::{Duration, Instant},
-};
+mod rig;
 
-use henge_node::{
-    Condition, Config, Expiry, Failure, Handle, Node, Operation, Options, Request, Settings,
-};
+use henge_node::{Condition, Expiry, Failure, Handle, Node, Operation, Options, Request};
 use henge_versioning::RecordRef;
-
-/// Addresses that were free a moment ago. Another program may take one before the node binds it;
-/// the test then fails with "address in use", which says what happened.
-fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let bound: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    bound
-        .iter()
-        .map(|listener| listener.local_addr().expect("an address"))
-        .collect()
-}
-
-fn config(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Config {
-    let peers: Vec<_> = all.iter().map(|address| format!("\"{address}\"")).collect();
-    let text = format!(
-        "listen_peer = \"{at}\"\npeers = [{}]\ndata_threads = {threads}\ntimeout = \"2s\"\n",
-        peers.join(", ")
-    );
-    Config::check(&Settings::parse("test", &text).expect("parses")).expect("right")
-}
-
-fn start(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Node {
-    Node::builder(config(at, all, threads))
-        .start()
-        .expect("starts")
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited too long: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+use rig::{free_addresses, start, wait_until};
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()

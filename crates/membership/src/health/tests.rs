@@ -213,3 +213,34 @@ fn two_in_a_hundred_rankings_explore_and_none_puts_a_down_peer_first() {
     }
     assert_eq!(first, [0, 296_000, 2_000, 2_000, 0]);
 }
+
+#[test]
+fn a_linked_peer_that_is_declared_down_is_suspect() {
+    let mut peers = Peers::new(HealthPolicy::default());
+    peers.link_up(3, 0);
+    peers.declared(3, true);
+    assert_eq!(peers.health(3), Health::Suspect);
+    assert!(peers.is_reachable(3));
+    peers.declared(3, false);
+    assert_eq!(peers.health(3), Health::Up);
+    peers.declared(4, false);
+    assert_eq!(
+        peers.health(4),
+        Health::Down,
+        "what others say makes no link"
+    );
+}
+
+#[test]
+fn what_pings_measure_counts_like_a_reply() {
+    let mut peers = Peers::new(HealthPolicy::default());
+    peers.measured(1, 500, 2, 0);
+    assert_eq!(
+        peers.cost(1, 0),
+        1,
+        "nothing is known of a peer without a link"
+    );
+    peers.link_up(1, 0);
+    peers.measured(1, 500, 2, 0);
+    assert_eq!(peers.cost(1, 0), 3 * 500);
+}

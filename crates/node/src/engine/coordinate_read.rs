@@ -117,8 +117,7 @@ impl Engine {
             return self.drive_unlisted(now, reading, step);
         }
         self.hedges.earn();
-        let hedge_ms = u64::from(self.parts.hedge.delay_us(None)).div_ceil(1000);
-        let wake_ms = deadline_ms.min(now.mono_ms + hedge_ms);
+        let wake_ms = deadline_ms.min(now.mono_ms + self.ranking.hedge_ms);
         match self.operations.insert(InFlight::Read(reading), wake_ms) {
             Ok(id) => self.ask_more(id),
             Err(busy) => self.refuse(asker, busy.in_flight),

@@ -35,6 +35,7 @@ mod handoff;
 mod operation;
 mod passing_on;
 mod peers;
+mod ranking;
 mod replica;
 mod rules;
 
@@ -111,6 +112,7 @@ pub struct Engine {
     usual_consistency: [Option<Consistency>; 2],
     operations: Operations<InFlight>,
     hedges: HedgeBudget,
+    ranking: ranking::Ranking,
     hints: henge_repair::Hints,
     /// Whether hints and read repair are left out: see [`Engine::leave_it_to_anti_entropy`].
     neither_hints_nor_read_repair: bool,
@@ -152,6 +154,7 @@ impl Engine {
             peers,
             operations: Operations::new(OperationLimits::default(), now.mono_ms),
             hedges: HedgeBudget::new(&parts.hedge),
+            ranking: ranking::Ranking::new(parts.hedge),
             hints: henge_repair::Hints::new(henge_repair::HintLimits {
                 partition_bits: parts.ring.bits(),
                 ..henge_repair::HintLimits::default()
@@ -213,6 +216,7 @@ impl Engine {
     pub fn peer_up(&mut self, now: Now, peer: NodeId) {
         let slot = self.peers.slot_or_new(peer);
         self.peers.set_up(slot, true);
+        self.ranking.link_up(slot, now);
         self.hints.target_up(peer);
         self.deliver_hints(now);
     }
@@ -223,6 +227,7 @@ impl Engine {
             return;
         };
         self.peers.set_up(slot, false);
+        self.ranking.link_down(slot, now);
         self.hints.target_down(peer, now.mono_ms);
         let waiting: Vec<_> = self.operations.iter_mut().map(|(id, _)| id).collect();
         for id in waiting {
@@ -266,6 +271,7 @@ impl Engine {
         }
         self.due = due;
         self.deliver_hints(now);
+        self.rank(now);
     }
 
     /// Calls `send` with each peer's gathered batch; the buffer is emptied afterwards.

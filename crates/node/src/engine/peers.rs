@@ -27,6 +27,8 @@ struct Peer {
     open: Vec<u8>,
     /// Whether they go with this tick.
     urgent: bool,
+    /// How much worse than the best it is as a replica; 0: not at all.
+    level: u8,
 }
 
 /// Every node this engine has known; its own slot is never up.
@@ -88,6 +90,7 @@ impl Peers {
                 up: false,
                 open: Vec::new(),
                 urgent: false,
+                level: 0,
             });
             (slots.len() - 1) as Slot
         })
@@ -132,15 +135,22 @@ impl Peers {
         self.send_soon(to, message);
     }
 
-    /// What sending to a peer costs beside sending to another: least to one whose batch goes with
-    /// this tick already; among the others they take turns.
+    /// How much worse a replica is than the best, at most 3.
+    pub(super) fn set_level(&mut self, slot: Slot, level: u8) {
+        self.slots[usize::from(slot)].level = level.min(3);
+    }
+
+    /// What sending to a peer costs beside sending to another: less to a better replica; of equal
+    /// ones least to one whose batch goes with this tick already; the others take turns.
     #[inline]
     pub(super) fn cost(&self, to: Slot) -> Slot {
-        if self.slots[usize::from(to)].urgent {
+        let peer = &self.slots[usize::from(to)];
+        let turn = if peer.urgent {
             0
         } else {
-            1 + ((to ^ self.turn) & 0x7fff)
-        }
+            1 + ((to ^ self.turn) & 0x1fff)
+        };
+        Slot::from(peer.level) << 14 | turn
     }
 
     /// As [`send`](Self::send), but the message may wait for the next tick.

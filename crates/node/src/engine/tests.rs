@@ -14,6 +14,7 @@ use crate::{
 
 mod departed;
 mod full;
+mod ranking;
 mod scaling;
 
 struct Cluster {
