@@ -27,6 +27,9 @@ use crate::{
 /// How long the cluster may take to serve, at first and after the faults.
 const READY: Micros = 60 * SECOND;
 
+/// How long it may take until all nodes hold all others to be up again.
+const GOSSIP: Micros = 10 * SECOND;
+
 /// How long replicas may take to become equal by themselves.
 const QUIET: Micros = 30 * SECOND;
 
@@ -200,6 +203,10 @@ impl<'p> Run<'p> {
             self.bench
                 .broke("not all nodes serve after the heal".to_owned());
         }
+        if !self.until(GOSSIP, |run| run.all_see_all())? {
+            self.bench
+                .broke("not all nodes hold all others to be up again".to_owned());
+        }
         let equal = self.until(QUIET, |run| run.replicas_are_equal())?;
         let converged = equal.then(|| self.now() - healed);
         self.phase(Phase::Quiesced);
@@ -223,6 +230,26 @@ impl<'p> Run<'p> {
 
     fn all_ready(&self) -> bool {
         self.hosts.iter().all(|host| host.is_ready())
+    }
+
+    /// Whether each node is linked to each other one and holds it to be up.
+    fn all_see_all(&self) -> bool {
+        let running: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|host| host.running())
+            .collect();
+        let ids: Vec<_> = running.iter().map(|it| it.handle.info().id).collect();
+        running.iter().all(|node| {
+            let peers = node.handle.peers();
+            let sees = |id| {
+                peers
+                    .iter()
+                    .any(|it| it.id == id && it.up && !it.declared_down)
+            };
+            let mut others = ids.iter().filter(|id| **id != node.handle.info().id);
+            others.all(|id| sees(*id))
+        })
     }
 
     fn start_clients(&mut self) {

@@ -155,7 +155,10 @@ fn golden_methods() {
         b"\x02\x03abc",
         b"\x03",
         b"\x04\xac\x02",
+        b"\x05\x03abc",
+        b"\x06\x03abc",
     ];
+    assert_eq!(requests().len(), golden.len());
     for (request, golden) in requests().into_iter().zip(golden) {
         assert_eq!(postcard::to_stdvec(&request).expect("encodes"), golden);
     }
