@@ -29,6 +29,15 @@ pub(crate) struct NodeFlags {
         value_delimiter = ','
     )]
     pub(crate) peers: Option<Vec<String>>,
+    /// Join the running cluster of which these are members, instead of founding one
+    #[arg(
+        long,
+        env = "HENGE_JOIN",
+        value_name = "IP:PORT,...",
+        value_delimiter = ',',
+        conflicts_with = "peers"
+    )]
+    pub(crate) join: Option<Vec<String>>,
     /// Name of the cluster; nodes of other clusters are refused [default: henge]
     #[arg(long, env = "HENGE_CLUSTER")]
     pub(crate) cluster: Option<String>,
@@ -102,6 +111,7 @@ impl NodeFlags {
             listen_http: self.listen_http.map(|v| Setting::flag("listen-http", v)),
             listen_peer: self.listen_peer.map(|v| Setting::flag("listen-peer", v)),
             peers: self.peers.map(|v| Setting::flag("peers", v)),
+            join: self.join.map(|v| Setting::flag("join", v)),
             cluster: self.cluster.map(|v| Setting::flag("cluster", v)),
             cluster_key_file: self
                 .cluster_key_file

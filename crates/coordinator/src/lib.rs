@@ -39,8 +39,8 @@
 //! are arguments, in milliseconds of one monotonic clock. A place of the preference list counts
 //! once, whoever answers for it and however often. In strict mode a fallback counts for nothing.
 //!
-//! What was left out: joint quorums, for which an operation needs a quorum in two replica sets
-//! while a partition moves. The driver holds one machine per set and answers when both have.
+//! While a partition moves from one replica set to another, an operation needs its quorum in each of
+//! them ([`Write::begin_jointly`], [`Read::begin_jointly`]).
 
 mod place;
 pub use place::{MAX_PLACES, PlaceInfo, PlaceSet, Places};

@@ -197,6 +197,14 @@ impl Consistency {
         self.deadline_ms
     }
 
+    /// The same, for what is left of the operation's time.
+    #[must_use]
+    pub fn within(mut self, left_ms: u64) -> Self {
+        let left_ms = u32::try_from(left_ms.max(1)).unwrap_or(u32::MAX);
+        self.deadline_ms = self.deadline_ms.min(left_ms);
+        self
+    }
+
     /// Whether every read sees every write acknowledged before it, both with these numbers and
     /// `places` replicas: strict, and R + W > N.
     pub fn overlaps(&self, places: u8) -> bool {

@@ -115,8 +115,27 @@ impl Read {
         repair_first: bool,
         asked: &Consistency,
     ) -> Result<Self, ReadError> {
+        Self::begin_jointly(places, reachable, &[], base, repair_first, asked)
+    }
+
+    /// A read from a partition that moves: it needs R places in each of these sets, or all of a set
+    /// that is smaller, and asks all places at once. No sets: all places are one.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    ///
+    /// # Panics
+    /// As [`begin`](Self::begin).
+    pub fn begin_jointly(
+        places: &[PlaceInfo],
+        reachable: PlaceSet,
+        sets: &[PlaceSet],
+        base: Held,
+        repair_first: bool,
+        asked: &Consistency,
+    ) -> Result<Self, ReadError> {
         let count = u8::try_from(places.len()).unwrap_or(u8::MAX);
-        let mut answers = Tally::new(count, asked.r());
+        let mut answers = Tally::new(count, asked.r()).jointly(sets);
         for (place, info) in (0..count).zip(places) {
             if !reachable.contains(place) || !info.may_fill(asked.mode()) {
                 answers.fail(place);
@@ -133,11 +152,11 @@ impl Read {
             places: SmallVec::from_slice(places),
             held: smallvec![None; places.len()],
             // A place that cannot be asked cannot be repaired before the answer either.
-            holders: answers,
+            holders: answers.clone(),
+            wanted: if answers.is_joint() { count } else { asked.r() },
             answers,
             asked: PlaceSet::EMPTY,
             repairing: PlaceSet::EMPTY,
-            wanted: asked.r(),
             mode: asked.mode(),
             base,
             merged: base,
@@ -261,7 +280,9 @@ impl Read {
             .union(self.holders.acked());
         let place = match behind.lowest() {
             Some(place) => place,
-            None if at_it.len() < self.holders.need() => open.lowest()?,
+            None if self.holders.is_joint() || at_it.len() < self.holders.need() => {
+                open.lowest()?
+            }
             None => return None,
         };
         self.repairing.insert(place);

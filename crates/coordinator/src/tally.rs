@@ -22,12 +22,17 @@ pub enum Verdict {
 }
 
 /// How many of a key's places have acknowledged, and which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// While a partition moves, the places are those of several replica sets, and each set needs its
+/// quorum ([`jointly`](Self::jointly)); a place counts in every set it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     places: u8,
     need: u8,
     acked: PlaceSet,
     failed: PlaceSet,
+    /// The replica sets; none while there is only one, which has all places.
+    sets: Option<Box<[PlaceSet]>>,
 }
 
 impl Tally {
@@ -47,7 +52,22 @@ impl Tally {
             need,
             acked: PlaceSet::EMPTY,
             failed: PlaceSet::EMPTY,
+            sets: None,
         }
+    }
+
+    /// The same, with `need` places (or all, of a smaller set) in each of these sets. No sets: all
+    /// places are one.
+    #[must_use]
+    pub fn jointly(mut self, sets: &[PlaceSet]) -> Self {
+        self.sets = (!sets.is_empty()).then(|| sets.into());
+        self
+    }
+
+    /// Whether there is more than one set.
+    #[inline]
+    pub fn is_joint(&self) -> bool {
+        self.sets.is_some()
     }
 
     /// A place acknowledged: the first time, again, or after it was given up. A place that the key
@@ -76,9 +96,26 @@ impl Tally {
     /// Whether it is enough.
     #[inline]
     pub fn verdict(&self) -> Verdict {
+        if let Some(sets) = &self.sets {
+            return self.joint_verdict(sets);
+        }
         if self.got() >= self.need {
             Verdict::Met
         } else if self.places - self.failed.len() < self.need {
+            Verdict::Impossible
+        } else {
+            Verdict::Pending
+        }
+    }
+
+    #[cold]
+    fn joint_verdict(&self, sets: &[PlaceSet]) -> Verdict {
+        let need = |set: &PlaceSet| self.need.min(set.len());
+        let met = |set: &PlaceSet| set.intersection(self.acked).len() >= need(set);
+        let lost = |set: &PlaceSet| set.difference(self.failed).len() < need(set);
+        if sets.iter().all(met) {
+            Verdict::Met
+        } else if sets.iter().any(lost) {
             Verdict::Impossible
         } else {
             Verdict::Pending

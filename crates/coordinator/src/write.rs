@@ -119,12 +119,29 @@ impl Write {
         reachable: PlaceSet,
         asked: &Consistency,
     ) -> Result<Self, WriteError> {
+        Self::begin_jointly(places, reachable, &[], asked)
+    }
+
+    /// A write to a partition that moves: it needs W places in each of these sets, or all of a set
+    /// that is smaller. No sets: all places are one.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    ///
+    /// # Panics
+    /// As [`begin`](Self::begin).
+    pub fn begin_jointly(
+        places: &[PlaceInfo],
+        reachable: PlaceSet,
+        sets: &[PlaceSet],
+        asked: &Consistency,
+    ) -> Result<Self, WriteError> {
         debug_assert!(
             are_distinct(places),
             "one node fills two places: {places:?}"
         );
         let count = u8::try_from(places.len()).unwrap_or(u8::MAX);
-        let mut tally = Tally::new(count, asked.w());
+        let mut tally = Tally::new(count, asked.w()).jointly(sets);
         for (place, info) in (0..count).zip(places) {
             if !reachable.contains(place) || !info.may_fill(asked.mode()) {
                 tally.fail(place);

@@ -28,6 +28,7 @@ pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
 
 pub use henge_coordinator::{Defaults, Mode};
 pub use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
+pub use henge_repair::transfer::TransferLimits;
 pub use henge_store::{OpLogGap, Warm};
 
 mod local;
@@ -57,3 +58,6 @@ mod metrics;
 mod scan;
 mod shard;
 mod sweep;
+
+mod transition;
+pub use transition::{Transition, TransitionStatus};

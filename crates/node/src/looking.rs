@@ -1,6 +1,7 @@
 //! Scans and explanations, as a data thread carries them out.
 
 use futures::future::join_all;
+use henge_ring::NodeId;
 
 use crate::{
     Failure, ReplicaView, ScanPage, Shortage,
@@ -22,7 +23,10 @@ impl Shard {
             got: got as u8,
             why,
         };
-        let asked = scan::plan(&ring, from, r, |id| *id == own || self.link(id).is_some())
+        let transition = &self.shared().transition;
+        let moving = |partition| transition.oldest_set(partition);
+        let up = |id: &NodeId| *id == own || self.link(id).is_some();
+        let asked = scan::plan(&ring, from, r, moving, up)
             .map_err(|got| short(got, Shortage::Unreachable))?;
         let limit = count.clamp(1, scan::MOST_KEYS) as u32;
         let looks = asked.into_iter().map(|(node, partitions)| async move {

@@ -1,24 +1,29 @@
 //! Membership as a node lives it: founding the cluster, exchanging the event log, coming back empty.
 //!
-//! The members are given (`peers`). Each node waits until it has exchanged logs with all of them and
+//! The founders are given (`peers`). Each node waits until it has exchanged logs with all of them and
 //! then, unless the cluster exists already, adds its own join to the founding change. That change
 //! has the same name everywhere, so however the joins arrive they fold into one and the same ring.
-//! A node whose address belongs to another id in the log was here before and lost its memory: it
-//! replaces that id, takes over its places, and serves only once it has fetched what it owns from
-//! every other replica. Nothing here decides that a silent node is gone.
+//! A node that is to join a running cluster (`join`) adds its join as a change of its own, once it
+//! has the log of a member. A node whose address belongs to another id in the log was here before
+//! and lost its memory: it replaces that id. Both serve as soon as they have heard what the others
+//! know of the ring's changes; the data follows (see `transition`). Nothing here decides that a
+//! silent node is gone.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use henge_ring::{ChangeId, Event, Log, NodeId, Op, Ring, Weight, Zone};
 use henge_rpc::Link;
-use henge_store::Key;
-use henge_versioning::RecordRef;
 use tokio::sync::Notify;
 
 use crate::{
     Handle,
-    scan::{self, Look},
     shard::Shard,
     shared::{Phase, Shared},
 };
@@ -44,6 +49,7 @@ pub(crate) struct Membership {
     /// Peers that have our log and gave us theirs, on this thread.
     exchanged: Rc<RefCell<BTreeSet<NodeId>>>,
     changed: Rc<Notify>,
+    said_left: Rc<Cell<bool>>,
 }
 
 impl Membership {
@@ -53,6 +59,7 @@ impl Membership {
             handle,
             exchanged: Rc::default(),
             changed: Rc::default(),
+            said_left: Rc::default(),
         }
     }
 
@@ -124,9 +131,11 @@ impl Membership {
         loop {
             let changed = self.changed.notified();
             let ring = self.shared.ring();
+            let joins = !self.shared.config.join.is_empty();
             let wanted = self.shared.config.peers.len() + 1;
             if ring.index_of(&self.shared.info.id).is_some() {
-                if ring.members().len() >= wanted {
+                // Whoever founded the cluster with this node may have left since.
+                if joins || ring.members().len() >= wanted || self.is_newcomer() {
                     break;
                 }
             } else {
@@ -139,12 +148,13 @@ impl Membership {
             }
             let _ = tokio::time::timeout(LOOK_AGAIN, changed).await;
         }
-        if self.came_back() {
+        self.found();
+        self.wait_for_links(&shard).await;
+        if self.is_newcomer() {
             self.shared.set_phase(Phase::Filling);
-            self.fill(&shard).await;
+            self.hear_somebody().await;
         }
         self.handle.filled();
-        self.wait_for_links(&shard).await;
         self.shared.set_phase(Phase::Serving);
         tracing::info!("serving");
     }
@@ -185,23 +195,38 @@ impl Membership {
                 let events = log.propose(me.id, change_of(me.id), [op]);
                 log.extend(events);
             });
+        } else if !self.shared.config.join.is_empty() {
+            if !ring.members().is_empty() {
+                let join = self.join().into_iter();
+                tracing::info!(members = ring.members().len(), "joining");
+                self.edit(|log| {
+                    let events = log.propose(me.id, change_of(me.id), join);
+                    log.extend(events);
+                });
+            }
         } else if self.exchanged.borrow().len() + 1 >= wanted {
             self.join_founding();
         }
     }
 
-    fn join_founding(&self) {
+    /// That this node joins.
+    fn join(&self) -> Option<Op> {
         let (me, config) = (&self.shared.info, &self.shared.config);
-        let (Some(weight), Ok(zone)) = (Weight::new(config.weight), Zone::new(config.zone.clone()))
-        else {
-            tracing::error!("weight and zone were checked before");
-            return;
-        };
-        let join = Op::Join {
+        let weight = Weight::new(config.weight)?;
+        let zone = Zone::new(config.zone.clone()).ok()?;
+        Some(Op::Join {
             node: me.id,
             weight,
             zone,
             endpoints: me.endpoints.clone(),
+        })
+    }
+
+    fn join_founding(&self) {
+        let (me, config) = (&self.shared.info, &self.shared.config);
+        let Some(join) = self.join() else {
+            tracing::error!("weight and zone were checked before");
+            return;
         };
         let set_n = Op::SetN {
             n: config.defaults.n,
@@ -216,72 +241,47 @@ impl Membership {
         self.edit(|log| log.extend([founding(NodeId([0; 16]), set_n), founding(me.id, join)]));
     }
 
-    /// Whether this node took over another id's places.
-    fn came_back(&self) -> bool {
+    /// Whether this node came into a cluster that was there before.
+    fn is_newcomer(&self) -> bool {
         let me = self.shared.info.id;
-        self.shared
-            .log()
-            .events()
-            .any(|e| matches!(e.op, Op::Replace { new, .. } if new == me))
+        let founder = |event: &Event| {
+            event.change == FOUNDING && matches!(event.op, Op::Join { node, .. } if node == me)
+        };
+        !self.shared.log().events().any(founder)
     }
 
-    /// Fetches every partition this node owns from all its other replicas. They hold every write
-    /// that was acknowledged before; later ones reach this node as a replica.
-    async fn fill(&self, shard: &Shard) {
-        let ring = self.shared.ring();
-        let me = self.shared.info.id;
-        let mut records = 0;
-        for partition in ring.partitions() {
-            let replicas: Vec<_> = ring
-                .primaries(partition)
-                .iter()
-                .map(|&index| ring.member(index).id)
-                .collect();
-            if !replicas.contains(&me) {
-                continue;
+    /// The cluster exists. From here on its ring changes by the transition: what was known at the
+    /// founding comes first, whatever came later as a change of it.
+    fn found(&self) {
+        let log = self.shared.log();
+        let founding = log.events().filter(|event| event.change == FOUNDING);
+        let founding: Log = founding.cloned().collect();
+        let now_ms = self.shared.clocks.now().mono_ms;
+        self.shared.transition.found(&founding, now_ms);
+        self.shared.transition.learn(&log);
+    }
+
+    /// Waits until some member has told what it knows of the ring's changes: without it a newcomer
+    /// would count in sets that are long gone. Not for ever: the others may all be down.
+    async fn hear_somebody(&self) {
+        let heard = async {
+            while !self.shared.transition.has_heard() {
+                tokio::time::sleep(LINK_LOOK).await;
             }
-            for source in replicas.into_iter().filter(|id| *id != me) {
-                records += self.fetch(shard, &ring, source, partition.0).await;
-            }
-            if partition.0 % 128 == 127 {
-                tracing::info!(
-                    partition = partition.0,
-                    records,
-                    "fetching this node's data"
-                );
-            }
+        };
+        let _ = tokio::time::timeout(LINK_PATIENCE, heard).await;
+    }
+
+    /// Takes over what the engines have heard of the ring.
+    pub(crate) fn follow(&self) {
+        if let Some(log) = self.shared.transition.log() {
+            self.edit(|known| {
+                known.union(&log);
+            });
         }
-        tracing::info!(records, "this node's data is here");
-    }
-
-    async fn fetch(&self, shard: &Shard, ring: &Ring, source: NodeId, partition: u16) -> u64 {
-        let mut from = u64::from(partition) << (64 - u32::from(ring.bits()));
-        let mut records = 0;
-        loop {
-            let limit = scan::MOST_KEYS as u32;
-            let look = Look::Page {
-                from,
-                partitions: vec![partition],
-                limit,
-                whole: true,
-            };
-            let Ok(page) = shard.look(source, &look).await else {
-                tokio::time::sleep(LOOK_AGAIN).await;
-                continue;
-            };
-            for (key, record) in &page.entries {
-                let Ok(record) = RecordRef::parse(record) else {
-                    continue;
-                };
-                if let Err(error) = self.shared.store.merge(Key::new(key), record) {
-                    tracing::error!(%error, "a record of this node's data cannot be kept");
-                }
-                records += 1;
-            }
-            match page.covered {
-                Some(next) => from = next,
-                None => return records,
-            }
+        let left = self.shared.transition.status().left;
+        if left && !self.said_left.replace(true) {
+            tracing::info!("this node has left: its data is elsewhere, it can be stopped");
         }
     }
 }

@@ -15,7 +15,7 @@ use henge_coordinator::HedgePolicy;
 use henge_ring::{Endpoints, Log, NodeId};
 use henge_rpc::{
     Acceptor, AcceptorLimits, ClusterId, ClusterKey, Entropy, Identity, LinkStats, Listener,
-    PeerHandler, Peers, PeersConfig, Target, TcpTransport, Transport, WIRE_NUMBER,
+    PeerHandler, Peers, PeersConfig, TcpTransport, Transport, WIRE_NUMBER,
 };
 use henge_store::{Limits, MemoryStore, Store};
 use henge_versioning::Clock;
@@ -211,9 +211,10 @@ impl NodeBuilder {
         let resp_address = self
             .resp_address
             .unwrap_or_else(|| config.listen_resp.to_string());
+        let known = config.peers.iter().chain(&config.join);
         let peers = self
             .peers
-            .unwrap_or_else(|| config.peers.iter().map(ToString::to_string).collect());
+            .unwrap_or_else(|| known.map(ToString::to_string).collect());
         let (peer_listener, peer) = listen(&*self.transport, "peers", &peer_address).await?;
         let (resp_listener, resp) = match self.door {
             None => (None, String::new()),
@@ -448,7 +449,6 @@ struct DataThread {
     shard: Rc<Shard>,
     membership: Membership,
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    _dials: Vec<henge_rpc::DialTask>,
 }
 
 impl ThreadParts {
@@ -466,6 +466,8 @@ impl ThreadParts {
             store: Arc::clone(&shared.store),
             clock: Arc::clone(&shared.clock),
             ring: shared.ring(),
+            transition: Arc::clone(&shared.transition),
+            thread: self.number,
             buckets: Arc::clone(&shared.buckets),
             forgotten_siblings: Arc::clone(&shared.forgotten_siblings),
             counters: Arc::clone(&shared.counters[self.number]),
@@ -500,16 +502,10 @@ impl ThreadParts {
         if let Some(door) = self.door {
             shard.open_door(door.open(LocalNode::new(Rc::clone(&shard))));
         }
-        let lane = self.number as u16;
-        let dial = |addr: String| {
-            peers.dial(Target {
-                addr,
-                node: None,
-                lane,
-            })
-        };
+        for address in self.peers {
+            shard.dial(address);
+        }
         DataThread {
-            _dials: self.peers.into_iter().map(dial).collect(),
             tasks,
             shard,
             membership,

@@ -33,6 +33,8 @@ pub(crate) enum Look {
     },
     /// One key.
     Key(ByteBuf),
+    /// A question about partitions that move, answered by the engine, in its own encoding.
+    Moving(ByteBuf),
 }
 
 /// The answer to a [`Look`].
@@ -49,6 +51,7 @@ pub(crate) struct Seen {
 pub(crate) fn look(store: &dyn Store, look: &Look) -> Seen {
     match look {
         Look::Key(key) => look_up(store, key),
+        Look::Moving(_) => Seen::default(),
         Look::Page {
             from,
             partitions,
@@ -158,16 +161,16 @@ pub(crate) fn plan(
     ring: &Ring,
     from: u64,
     r: usize,
+    moving: impl Fn(henge_ring::Partition) -> Option<Vec<NodeId>>,
     reachable: impl Fn(&NodeId) -> bool,
 ) -> Result<BTreeMap<NodeId, Vec<u16>>, usize> {
     let mut asked: BTreeMap<NodeId, Vec<u16>> = BTreeMap::new();
     let first = henge_ring::Token(from).partition(ring.bits());
     for partition in ring.partitions().skip(first.index()) {
-        let replicas = ring
-            .primaries(partition)
-            .iter()
-            .map(|&index| ring.member(index).id);
-        let chosen: Vec<_> = replicas.filter(|id| reachable(id)).take(r).collect();
+        // Of a partition that moves, the old set holds everything; the new one not yet.
+        let replicas = moving(partition).unwrap_or_else(|| ring.replica_ids(partition).collect());
+        let up = replicas.into_iter().filter(|id| reachable(id));
+        let chosen: Vec<_> = up.take(r).collect();
         if chosen.len() < r {
             return Err(chosen.len());
         }

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use henge_ring::{NodeId, Ring};
-use henge_rpc::{BatchLost, Link, LinkDown, PeerHandler, Peers};
+use henge_rpc::{BatchLost, DialTask, Link, LinkDown, PeerHandler, Peers, Target};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -42,6 +42,8 @@ const IDLE_TICK: Duration = Duration::from_millis(50);
 
 /// How often the links are asked what they measured: as often as they ping.
 const MEASURE_EVERY_MS: u64 = 500;
+/// Patience with one question about partitions that move.
+const QUESTION_TIME: Duration = Duration::from_secs(2);
 
 /// See the module's text.
 pub(crate) struct Shard {
@@ -63,6 +65,13 @@ pub(crate) struct Shard {
     fresh: Cell<bool>,
     dirty: Cell<bool>,
     flusher: Cell<Option<Waker>>,
+    this: std::rc::Weak<Self>,
+    /// The number of this thread, which is the lane of its links.
+    lane: u16,
+    /// By address.
+    dials: RefCell<BTreeMap<String, DialTask>>,
+    /// The version of the transition whose ring all parts of the node have.
+    followed: Cell<u64>,
 }
 
 enum Call {
@@ -86,7 +95,11 @@ impl Shard {
         membership: Membership,
     ) -> Rc<Self> {
         let now = shared.clocks.now();
-        Rc::new(Self {
+        Rc::new_cyclic(|this| Self {
+            this: this.clone(),
+            lane: parts.thread as u16,
+            dials: RefCell::default(),
+            followed: Cell::new(0),
             engine: RefCell::new(Engine::new(parts, now)),
             shared,
             handle,
@@ -169,9 +182,27 @@ impl Shard {
         }
     }
 
-    /// Takes over a new ring.
+    /// Takes over a new ring: who is new in it is dialled.
     pub(crate) fn set_ring(&self, ring: &Arc<Ring>) {
         self.engine.borrow_mut().set_ring(Arc::clone(ring));
+        let me = self.shared.info.id;
+        for member in ring.members().iter().filter(|member| member.id != me) {
+            self.dial(member.endpoints.peer.clone());
+        }
+    }
+
+    /// Keeps a link to whoever is at this address, in this thread's lane.
+    pub(crate) fn dial(&self, address: String) {
+        let Some(peers) = self.peers() else { return };
+        let lane = self.lane;
+        let mut dials = self.dials.borrow_mut();
+        dials.entry(address.clone()).or_insert_with(|| {
+            peers.dial(Target {
+                addr: address,
+                node: None,
+                lane,
+            })
+        });
     }
 
     /// Lets the engine coordinate and answer as a replica, or not yet.
@@ -276,6 +307,10 @@ impl Shard {
                 self.shared.repair.owe(owed);
             }
             self.shared.hints_waiting.store(waiting, Ordering::Relaxed);
+            let version = self.shared.transition.version();
+            if self.followed.replace(version) != version && self.lane == 0 {
+                self.membership.follow();
+            }
             if now.mono_ms >= measure_ms {
                 measure_ms = now.mono_ms + MEASURE_EVERY_MS;
                 self.measure_links(now);
@@ -320,6 +355,7 @@ impl Shard {
         self.deliver();
         // Outcomes make connections submit what they held back: those batches belong to this tick.
         self.send_batches();
+        self.send_questions();
         self.fresh.set(false);
         let mut engine = self.engine.borrow_mut();
         engine.end_tick();
@@ -338,6 +374,29 @@ impl Shard {
                 // their writes become hints, which is what bounds the lag.
                 let _ = link.try_send(batch, 0);
             }
+        });
+    }
+
+    /// Questions about partitions that move go by the control plane, each as a task of its own: they
+    /// are few.
+    fn send_questions(&self) {
+        let mut engine = self.engine.borrow_mut();
+        engine.take_calls(&mut |peer, call, question| {
+            let (link, this) = (self.link(&peer), self.this.clone());
+            tokio::task::spawn_local(async move {
+                let question = Look::Moving(question.into());
+                let request = postcard::to_allocvec(&question).unwrap_or_default();
+                let answer = match link {
+                    Some(link) => link.scan(request.into(), QUESTION_TIME).await.ok(),
+                    None => None,
+                };
+                if let Some(shard) = this.upgrade() {
+                    let now = shard.now();
+                    let mut engine = shard.engine.borrow_mut();
+                    engine.call_answered(now, call, answer.as_deref());
+                    shard.mark_dirty();
+                }
+            });
         });
     }
 
@@ -508,8 +567,15 @@ impl PeerHandler for Shard {
         Box::pin(async move { answer })
     }
 
-    fn scan(&self, _peer: NodeId, request: Bytes) -> LocalBoxFuture<'static, Bytes> {
-        let answer = match (self.shared.phase(), postcard::from_bytes::<Look>(&request)) {
+    fn scan(&self, peer: NodeId, request: Bytes) -> LocalBoxFuture<'static, Bytes> {
+        let look = postcard::from_bytes::<Look>(&request);
+        let answer = match (self.shared.phase(), look) {
+            (_, Ok(Look::Moving(question))) => {
+                let now = self.now();
+                self.mark_dirty();
+                let mut engine = self.engine.borrow_mut();
+                Bytes::from(engine.receive_call(now, peer, &question))
+            }
             (Phase::Serving | Phase::Stopping, Ok(look)) => Bytes::from(
                 postcard::to_allocvec(&scan::look(&*self.shared.store, &look)).unwrap_or_default(),
             ),

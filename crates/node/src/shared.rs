@@ -10,7 +10,8 @@ use henge_store::Store;
 use henge_versioning::Clock;
 
 use crate::{
-    Buckets, Config, NodeInfo, Now, PeerInfo, Unready, anti_entropy::Board, engine::Counters,
+    Buckets, Config, NodeInfo, Now, PeerInfo, Transition, Unready, anti_entropy::Board,
+    engine::Counters,
 };
 
 /// Reads the machine's clocks. The one place where the node does; simulations bring their own.
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     /// Bytes of gossip sent.
     pub(crate) gossip_bytes: AtomicU64,
     pub(crate) forgotten_siblings: Arc<AtomicU64>,
+    pub(crate) transition: Arc<Transition>,
     log: Mutex<Log>,
     ring: RwLock<Arc<Ring>>,
     peers: Mutex<std::collections::BTreeMap<NodeId, PeerState>>,
@@ -96,6 +98,14 @@ impl Shared {
         repair: Board,
     ) -> Self {
         let counters = (0..config.data_threads).map(|_| Arc::default()).collect();
+        let sources = config.defaults.r.max(config.defaults.w);
+        let limits = henge_repair::transfer::TransferLimits::default();
+        let transition = Arc::new(Transition::new(
+            info.id,
+            sources,
+            limits,
+            config.data_threads,
+        ));
         let ring = RwLock::new(Arc::new(Ring::fold(&log)));
         Self {
             config,
@@ -111,6 +121,7 @@ impl Shared {
             refused_connections: AtomicU64::new(0),
             gossip_bytes: AtomicU64::new(0),
             forgotten_siblings: Arc::default(),
+            transition,
             log: Mutex::new(log),
             ring,
             peers: Mutex::default(),
@@ -146,6 +157,7 @@ impl Shared {
         }
         let ring = Arc::new(self.ring().advance(&log));
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+        self.transition.learn(&log);
         Some(ring)
     }
 

@@ -83,12 +83,14 @@ fn three_nodes_found_a_cluster_and_survive_the_loss_of_one() {
     assert_eq!(put(handle, "k", "v", w(2)), Ok(true));
     assert_eq!(get(nodes[1].handle(), "k", w(2)), Ok(Some(b"v".to_vec())));
 
-    // The same address, a new identity, an empty memory: it takes the lost node's places and
-    // fetches what it owns before it serves.
+    // The same address, a new identity, an empty memory: it takes the lost node's places, serves,
+    // and pulls what it owns from the others.
     nodes.push(start(all[2], &all, 1));
     wait_until("the newcomer serves", || nodes[2].handle().is_ready());
     assert_eq!(nodes[2].handle().ring().members().len(), 3);
-    assert_eq!(nodes[2].handle().usage().records, 101);
+    wait_until("its data is here", || {
+        nodes[2].handle().usage().records == 101
+    });
     wait_until("all three replicas answer", || {
         put(nodes[1].handle(), "k", "w", w(3)) == Ok(true)
     });

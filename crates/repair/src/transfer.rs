@@ -85,6 +85,8 @@ pub struct Transfer {
     incoming: Incoming,
     outgoing: Outgoing,
     version: u64,
+    /// The version at which views last came.
+    fences: u64,
     /// Up to which of a peer's versions its facts are known here.
     heard: BTreeMap<NodeId, u64>,
     /// Up to which of our versions a peer says it has heard us, and the digest it gave.
@@ -108,7 +110,8 @@ impl Transfer {
             tracked: BTreeMap::new(),
             incoming: Incoming::new(me, limits, now_ms),
             outgoing: Outgoing::new(limits),
-            version: 1,
+            version: 0,
+            fences: 0,
             heard: BTreeMap::new(),
             peers: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -154,6 +157,11 @@ impl Transfer {
     /// Up to which version this node has heard a peer.
     pub fn heard_of(&self, peer: &NodeId) -> u64 {
         self.heard.get(peer).copied().unwrap_or(0)
+    }
+
+    /// Whether any peer was heard.
+    pub fn has_heard(&self) -> bool {
+        !self.heard.is_empty()
     }
 
     /// What a peer should hear.
@@ -262,6 +270,12 @@ impl Transfer {
         self.leavings.remove(&partition);
     }
 
+    /// Whether this node was a member, is in no active set any more, and has dropped what it held.
+    pub fn has_left(&self) -> bool {
+        let departed = self.views.newest().has_departed(&self.me);
+        departed && self.held.is_empty() && self.leavings.is_empty()
+    }
+
     /// How many partitions this node still has to drop.
     pub fn leavings(&self) -> usize {
         self.leavings.len()
@@ -270,6 +284,12 @@ impl Transfer {
     /// Grows whenever something that requests have to heed may have changed.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version at which sets were last added. Whatever heeds this or a later one is fenced for
+    /// every set known here.
+    pub fn fences(&self) -> u64 {
+        self.fences
     }
 
     /// The views known.
@@ -295,6 +315,7 @@ impl Transfer {
     /// New views: works out anew which partitions move.
     fn retrack(&mut self) {
         self.version += 1;
+        self.fences = self.version;
         self.sources.lost = self.views.lost();
         let before = std::mem::take(&mut self.tracked);
         for partition in self.views.moved() {
@@ -394,11 +415,6 @@ fn wanted(
         needed: sources.needed(from).saturating_sub(own),
         sources: read,
     })
-}
-
-/// The sets of a partition in which requests have to count, by digest.
-pub fn digests(sets: &[Assignment]) -> impl Iterator<Item = u64> + '_ {
-    sets.iter().map(|set| set.id.set)
 }
 
 /// Names a transfer, for logs.

@@ -93,9 +93,9 @@ impl Views {
         &self.known[&self.newest].log
     }
 
-    /// The ring of a known view.
-    pub fn ring(&self, view: RingTag) -> Option<&Arc<Ring>> {
-        self.known.get(&view).map(|known| &known.ring)
+    /// The rings of all known views.
+    pub fn rings(&self) -> impl Iterator<Item = (RingTag, &Arc<Ring>)> {
+        self.known.iter().map(|(tag, view)| (*tag, &view.ring))
     }
 
     /// The events of every view, and of every floor: what to tell another node.

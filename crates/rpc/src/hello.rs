@@ -39,7 +39,7 @@ use key::{Role, Transcript};
 
 /// The number of this wire format. Nodes talk only to nodes with the same number; it changes when a
 /// frame, a message or a method changes its meaning.
-pub const WIRE_NUMBER: u16 = 1;
+pub const WIRE_NUMBER: u16 = 2;
 
 /// The time a hello should be given: long for a network, short for a slow-loris.
 pub const HELLO_TIME: Duration = Duration::from_secs(5);

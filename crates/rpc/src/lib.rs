@@ -34,7 +34,7 @@ pub use hello::{
 
 mod wire;
 pub use wire::{
-    Limits, Message, Messages, OverLimit, Refusal, Replies, Reply, WireError, WriteStatus,
+    Limits, MAX_SETS, Message, Messages, OverLimit, Refusal, Replies, Reply, WireError, WriteStatus,
 };
 
 mod batch;

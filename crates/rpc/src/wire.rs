@@ -23,7 +23,7 @@
 mod fields;
 
 mod message;
-pub use message::{Message, Messages};
+pub use message::{MAX_SETS, Message, Messages};
 
 mod reply;
 pub use reply::{Refusal, Replies, Reply, WriteStatus};

@@ -163,6 +163,10 @@ impl Store for MemoryStore {
         partition.map_or_else(Swept::default, |p| p.sweep(due, &self.shared.account))
     }
 
+    fn remove(&self, key: Key<'_>, digest: u64) -> bool {
+        self.of(key.token).remove(key, digest, &self.shared.account)
+    }
+
     fn changes(
         &self,
         partition: Partition,

@@ -219,6 +219,10 @@ pub trait Store: Send + Sync + 'static {
     /// when the next record is due, and after a shorter grace than before find some late.
     fn sweep(&self, partition: Partition, before_ms: u64, grace_ms: u64) -> Swept;
 
+    /// Removes the record under `key` if it still has this digest; says whether it had. For data that
+    /// has moved to other nodes: unlike a sweep it takes records before their time.
+    fn remove(&self, key: Key<'_>, digest: u64) -> bool;
+
     /// Up to `limit` changes of the partition from position `from` on, oldest first. Positions
     /// begin at 0; the one after the last is empty, and one beyond that is a gap: whoever asks for
     /// it has it from another life of this store.

@@ -32,6 +32,7 @@ struct Options {
     trace: bool,
     any_sessions: bool,
     anti_entropy_alone: bool,
+    reconfigure: bool,
 }
 
 fn main() -> ExitCode {
@@ -53,6 +54,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         trace: false,
         any_sessions: false,
         anti_entropy_alone: false,
+        reconfigure: false,
     };
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
@@ -66,6 +68,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--threads" => options.threads = number(value()?)? as usize,
             "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
             "--trace" => options.trace = true,
+            "--reconfigure" => options.reconfigure = true,
             "--any-sessions" => options.any_sessions = true,
             "--anti-entropy-alone" => options.anti_entropy_alone = true,
             "--workload" => {
@@ -102,6 +105,11 @@ fn execute(options: &Options) -> ExitCode {
             let plan = Plan::draw(seed, options.workload.unwrap_or(control));
             let plan = if options.any_sessions {
                 plan.with_any_sessions()
+            } else {
+                plan
+            };
+            let plan = if options.reconfigure {
+                plan.with_changes()
             } else {
                 plan
             };

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use henge_coordinator::{Defaults, HedgePolicy, MAX_DEADLINE_MS};
 use henge_node::{
     Buckets, Condition, Counters, Engine, EngineParts, Expiry, Now, Operation, Options, Outcome,
-    Request, Ticket,
+    Request, Ticket, Transition,
 };
 use henge_ring::{NodeId, Ring};
 use henge_rpc::{Message, Messages, Refusal, Replies, Reply, WriteStatus};
@@ -55,6 +55,8 @@ impl Rig {
             store: Arc::new(MemoryStore::new(limits)),
             clock: Arc::new(Clock::new(500)),
             ring: Arc::clone(ring),
+            transition: Arc::new(Transition::new(rings::id(node), 2, Default::default(), 1)),
+            thread: 0,
             buckets: Arc::new(Buckets::builtin()),
             forgotten_siblings: Arc::default(),
             counters: Arc::clone(&counters),
@@ -154,7 +156,10 @@ impl Rig {
                         let _ = Message::Forwarded { op, outcome }.encode(&mut back);
                         self.receive(peer, &back);
                     }
-                    Message::Repair { .. } | Message::Forwarded { .. } => {}
+                    Message::Repair { .. }
+                    | Message::Forwarded { .. }
+                    | Message::View { .. }
+                    | Message::Under { .. } => {}
                 }
             }
             self.engine.receive_replies(self.now, peer, &replies);

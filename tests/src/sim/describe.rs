@@ -67,9 +67,16 @@ pub(super) fn batch(bytes: &[u8]) -> String {
         }
         Ok(Message::Forward { .. }) => "please coordinate".to_owned(),
         Ok(Message::Forwarded { .. }) => "coordinated".to_owned(),
+        Ok(Message::View { .. }) => "under another ring".to_owned(),
+        Ok(Message::Under { sets }) => format!("in {} sets", sets.len() / 8),
         Err(error) => error.to_string(),
     };
-    Messages::new(bytes).map(one).collect::<Vec<_>>().join("; ")
+    // Every batch begins with the ring's tag.
+    let messages = Messages::new(bytes).enumerate();
+    let told = messages.filter(|(at, it)| *at > 0 || !matches!(it, Ok(Message::View { .. })));
+    told.map(|(_, message)| one(message))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A batch of answers, in order.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use henge_coordinator::{Defaults, HedgePolicy, Mode};
-use henge_node::{Buckets, Counters, Engine, EngineParts, Now, Outcome, StoreReplica, Ticket};
+use henge_node::{
+    Buckets, Counters, Engine, EngineParts, Now, Outcome, StoreReplica, Ticket, TransferLimits,
+    Transition,
+};
 use henge_repair::{
     anti_entropy::{AntiEntropy, Settings, Time, Totals},
     sketch::SketchKey,
@@ -93,6 +96,13 @@ impl Process {
                 ask.with_request(|request| engine.submit(now, request, ticket));
             }
             Input::Tick => engine.tick(now),
+            Input::Call { from, bytes, .. } => {
+                output.call_answer = engine.receive_call(now, peer(*from), bytes);
+            }
+            Input::CallAnswer { call, bytes, .. } => {
+                let answer = (!bytes.is_empty()).then_some(&bytes[..]);
+                engine.call_answered(now, *call, answer);
+            }
             Input::Question { .. } | Input::Answer { .. } => {}
         }
         let owed = engine.take_owed();
@@ -113,7 +123,11 @@ impl Process {
             Input::Answer { number, bytes, .. } => {
                 repair.answered(now, replica, *number, Some(bytes));
             }
-            Input::Batch { .. } | Input::Replies { .. } | Input::Ask(..) => {}
+            Input::Call { .. }
+            | Input::CallAnswer { .. }
+            | Input::Batch { .. }
+            | Input::Replies { .. }
+            | Input::Ask(..) => {}
         }
     }
 }
@@ -157,6 +171,28 @@ pub enum Input {
     Down(usize),
     /// A client's request.
     Ask(Box<Ask>, u64),
+    /// Another node's question about partitions that move.
+    Call {
+        /// Who asks.
+        from: usize,
+        /// On which connection.
+        generation: u32,
+        /// Its number.
+        call: u64,
+        /// The question.
+        bytes: Vec<u8>,
+    },
+    /// The answer to one.
+    CallAnswer {
+        /// Who answers.
+        from: usize,
+        /// On which connection.
+        generation: u32,
+        /// The question's number.
+        call: u64,
+        /// The answer.
+        bytes: Vec<u8>,
+    },
     /// Time to look at deadlines.
     Tick,
     /// A question of another node's anti-entropy.
@@ -190,6 +226,10 @@ pub(super) struct Output {
     pub batches: Vec<(NodeId, Vec<u8>)>,
     /// Answers to the batch that came in.
     pub replies: Vec<u8>,
+    /// Questions for other nodes.
+    pub calls: Vec<(NodeId, u64, Vec<u8>)>,
+    /// The answer to the question about partitions that came in.
+    pub call_answer: Vec<u8>,
     /// Requests that ended.
     pub completions: Vec<(Ticket, Outcome)>,
     /// Questions of anti-entropy.
@@ -222,6 +262,8 @@ pub struct Node {
     /// Names its store: see `Replica::life`.
     life: u64,
     ring: Arc<Ring>,
+    /// What it knows of partitions that move; kept or lost together with the store.
+    pub transition: Arc<Transition>,
     swept: u16,
     /// Grows whenever a sweep has taken something.
     forgotten: Arc<AtomicU64>,
@@ -234,6 +276,7 @@ impl Node {
         ring: Arc<Ring>,
         skew_ms: i64,
         convergence: Convergence,
+        sources: u8,
         observed: &Arc<Mutex<Observed>>,
     ) -> Self {
         Self {
@@ -249,6 +292,7 @@ impl Node {
             skew_ms,
             life: u64::from(id.0[0]),
             ring,
+            transition: Arc::new(Transition::new(id, sources, TransferLimits::default(), 1)),
             swept: 0,
             forgotten: Arc::default(),
         }
@@ -274,6 +318,8 @@ impl Node {
             store: self.store.clone(),
             clock: Arc::clone(&clock),
             ring: self.ring.clone(),
+            transition: self.transition.clone(),
+            thread: 0,
             buckets: Arc::new(Buckets::builtin()),
             counters: self.counters.clone(),
             forgotten_siblings: self.forgotten.clone(),
@@ -361,7 +407,11 @@ impl Node {
             return;
         };
         process.replica.set_wall_ms(now.wall_ms);
-        process.deal_with(now, input, &self.ring, peer, output);
+        let ring = self
+            .transition
+            .ring()
+            .unwrap_or_else(|| Arc::clone(&self.ring));
+        process.deal_with(now, input, &ring, peer, output);
         if let Some(repair) = &mut process.repair {
             output.questions = repair.take_questions();
             self.repair = add(self.repaired_before, repair.totals());
@@ -371,6 +421,8 @@ impl Node {
             let batches = &mut output.batches;
             engine.take_batches(&mut |to, bytes| batches.push((to, std::mem::take(bytes))));
             engine.take_completions(&mut output.completions);
+            let calls = &mut output.calls;
+            engine.take_calls(&mut |to, call, bytes| calls.push((to, call, bytes)));
         }
     }
 
@@ -411,20 +463,10 @@ pub(super) fn node_ids(count: usize) -> Vec<NodeId> {
         .collect()
 }
 
-/// Their ring.
-pub(super) fn ring_of(ids: &[NodeId], n: u8) -> Arc<Ring> {
+/// The log that founds a cluster of them.
+pub(super) fn founding(ids: &[NodeId], n: u8) -> Log {
     let mut log = Log::new();
-    let address = |port: usize| format!("127.0.0.1:{port}");
-    let joins = ids.iter().enumerate().map(|(at, node)| Op::Join {
-        node: *node,
-        weight: Weight::default(),
-        zone: Zone::default(),
-        endpoints: Endpoints {
-            peer: address(at),
-            resp: address(at),
-            http: address(at),
-        },
-    });
+    let joins = ids.iter().map(|node| join_of(*node));
     let founding = [
         Op::Genesis {
             bits: PARTITION_BITS,
@@ -436,10 +478,28 @@ pub(super) fn ring_of(ids: &[NodeId], n: u8) -> Arc<Ring> {
         henge_ring::ChangeId(1),
         founding.into_iter().chain(joins),
     );
-    for event in events {
-        log.insert(event);
+    log.extend(events);
+    log
+}
+
+/// Where a node listens.
+pub(super) fn endpoints_of(node: NodeId) -> Endpoints {
+    let address = format!("127.0.0.1:{}", node.0[0]);
+    Endpoints {
+        peer: address.clone(),
+        resp: address.clone(),
+        http: address,
     }
-    Arc::new(Ring::fold(&log))
+}
+
+/// A node joins.
+pub(super) fn join_of(node: NodeId) -> Op {
+    Op::Join {
+        node,
+        weight: Weight::default(),
+        zone: Zone::default(),
+        endpoints: endpoints_of(node),
+    }
 }
 
 /// What requests get that say nothing else; the simulator's always do.

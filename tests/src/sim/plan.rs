@@ -59,6 +59,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// What brings replicas together.
     pub convergence: Convergence,
+    /// Nodes that may join later.
+    pub spares: usize,
     /// The mistake made on purpose: none, except where the tests are tested.
     pub planted: Option<Planted>,
 }
@@ -98,6 +100,19 @@ pub enum FaultKind {
     Crash(Vec<usize>),
     /// The process stops for a while and then goes on as if nothing had been.
     Pause(usize),
+    /// The ring changes, for good.
+    Change(Change),
+}
+
+/// A change of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A node that was not there before joins.
+    Join(usize),
+    /// A node leaves; it lives on.
+    Leave(usize),
+    /// The first one's machine and memory are lost; the second takes its place.
+    Replace(usize, usize),
 }
 
 impl FaultKind {
@@ -109,6 +124,9 @@ impl FaultKind {
             Self::OneWay(..) => "one-way cut",
             Self::Crash(_) => "crash",
             Self::Pause(_) => "pause",
+            Self::Change(Change::Join(_)) => "join",
+            Self::Change(Change::Leave(_)) => "leave",
+            Self::Change(Change::Replace(..)) => "replace",
         }
     }
 }
@@ -139,8 +157,50 @@ impl Plan {
             faulty,
             faults: draw_faults(&mut rng, nodes, faulty, quorum),
             convergence: Convergence::default(),
+            spares: 0,
             planted: None,
         }
+    }
+
+    /// The same run with one to three changes of the ring, some of them at once.
+    ///
+    /// A machine is lost for good only where every acknowledged write is elsewhere too.
+    #[must_use]
+    pub fn with_changes(mut self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x6368_616e_6765); // "change"
+        self.spares = 3;
+        let bound = 2 * 200 + 1;
+        let skews = (0..self.spares).map(|_| rng.below(bound) as i64 - 200);
+        self.skew_ms.extend(skews.collect::<Vec<_>>());
+        let may_lose = self.quorum.strict && self.quorum.w > 1;
+        let (mut joined, mut left) = (self.nodes, 0);
+        let mut at = rng.between(3, 25) * SECOND;
+        for _ in 0..rng.between(1, 3) {
+            let kind = match rng.below(3) {
+                0 if left < 2 => Change::Leave(left),
+                1 if left < 2 && may_lose && left == 0 => Change::Replace(left, joined),
+                _ => Change::Join(joined),
+            };
+            left += usize::from(!matches!(kind, Change::Join(_)));
+            joined += usize::from(!matches!(kind, Change::Leave(_)));
+            self.faults.push(Fault {
+                at,
+                lasts: 0,
+                kind: FaultKind::Change(kind),
+            });
+            at += match rng.below(2) {
+                0 => rng.below(20_000),
+                _ => rng.between(1, 14) * SECOND,
+            };
+        }
+        self.faults.sort_by_key(|fault| fault.at);
+        self
+    }
+
+    /// max(R, W) of what clients ask for.
+    pub fn sources(&self) -> u8 {
+        let of = |quorum: Quorum| quorum.r.max(quorum.w);
+        of(self.quorum).max(of(self.session_quorum))
     }
 
     /// The same run with nothing going wrong.

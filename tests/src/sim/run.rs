@@ -115,6 +115,8 @@ impl<'p> Run<'p> {
             seed: rng.next(),
             n: plan.quorum.n,
             skew_ms: plan.skew_ms.clone(),
+            founders: plan.nodes,
+            sources: plan.sources(),
             weather: plan.weather,
             detect: plan.detect,
             reconnect: plan.reconnect,
@@ -195,7 +197,7 @@ impl<'p> Run<'p> {
         self.drive(self.world.now + 2 * SECOND);
         for key in self.keys.clone() {
             let owners = self.world.owners(&key);
-            for node in 0..self.plan.nodes {
+            for node in 0..self.plan.nodes + self.plan.spares {
                 let digest = self.visible(node, &key);
                 let owner = owners.contains(&node);
                 let replica = Replica {
@@ -244,6 +246,10 @@ impl<'p> Run<'p> {
             .unwrap_or_else(|broken| broken.into_inner())
             .take_broken();
         self.broken.append(&mut observed);
+        if !self.world.is_settled() {
+            self.broken
+                .push("partitions are still in motion".to_owned());
+        }
         self.count_marks();
         Verdict {
             plan: self.plan.clone(),
@@ -281,7 +287,8 @@ impl<'p> Run<'p> {
 
     fn replicas_are_equal(&self) -> bool {
         let nodes = &self.world.nodes;
-        nodes.iter().all(|node| node.hints() == 0)
+        self.world.is_settled()
+            && nodes.iter().all(|node| node.hints() == 0)
             && self.keys.iter().all(|key| {
                 let mut owners = self.world.owners(key).into_iter();
                 let first = owners.next().map(|node| self.visible(node, key));

@@ -78,6 +78,8 @@ impl Stage {
             seed: 1,
             n: 3,
             skew_ms: vec![0; nodes],
+            founders: nodes,
+            sources: 2,
             weather: Weather {
                 delay: (500, 500),
                 ..Weather::FAIR

@@ -19,6 +19,7 @@ pub(super) fn begin<A>(world: &mut World<A>, kind: &FaultKind) {
             world.marks.hit(Mark::NodePaused);
             world.pause(*node);
         }
+        FaultKind::Change(change) => world.change(change),
         kind => {
             if matches!(kind, FaultKind::OneWay(..)) {
                 world.marks.hit(Mark::OneWayCut);
@@ -33,13 +34,14 @@ pub(super) fn end<A>(world: &mut World<A>, kind: &FaultKind) {
     match kind {
         FaultKind::Crash(nodes) => {
             for node in nodes {
-                if !world.nodes[*node].is_alive() {
+                if !world.nodes[*node].is_alive() && !world.is_gone(*node) {
                     world.marks.hit(Mark::NodeRestarted);
                     world.start(*node);
                 }
             }
         }
         FaultKind::Pause(node) => world.resume(*node),
+        FaultKind::Change(_) => {}
         kind => world.mend(&paths(kind, world.nodes.len())),
     }
 }
@@ -58,7 +60,7 @@ fn paths(kind: &FaultKind, nodes: usize) -> Vec<(usize, usize)> {
                 .collect()
         }
         FaultKind::OneWay(from, to) => vec![(*from, *to)],
-        FaultKind::Crash(_) | FaultKind::Pause(_) => Vec::new(),
+        FaultKind::Crash(_) | FaultKind::Pause(_) | FaultKind::Change(_) => Vec::new(),
     }
 }
 

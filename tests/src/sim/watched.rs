@@ -184,6 +184,10 @@ impl Store for WatchedStore {
         self.inner.sweep(partition, before_ms, grace_ms)
     }
 
+    fn remove(&self, key: Key<'_>, digest: u64) -> bool {
+        self.inner.remove(key, digest)
+    }
+
     fn changes(
         &self,
         partition: Partition,

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use henge_node::Outcome;
-use henge_ring::{NodeId, Ring};
+use henge_ring::{ChangeId, Log, NodeId, Op, Ring};
 use henge_rpc::{Message, Messages, Reply, WriteStatus};
 use henge_store::Key;
 
@@ -13,8 +13,8 @@ use super::{
     describe,
     marks::{Mark, Marks},
     network::{Network, Weather},
-    node::{Convergence, Input, Node, Output, defaults, node_ids, ring_of},
-    plan::Planted,
+    node::{Convergence, Input, Node, Output, defaults, endpoints_of, founding, join_of, node_ids},
+    plan::{Change, Planted},
     queue::Queue,
     rng::Rng,
     trace::Trace,
@@ -29,8 +29,12 @@ pub struct Setting {
     pub seed: u64,
     /// Replicas of each key.
     pub n: u8,
-    /// How far each node's wall clock is off; one entry per node.
+    /// How far each node's wall clock is off; one entry per node, those that join later included.
     pub skew_ms: Vec<i64>,
+    /// How many of the nodes found the cluster.
+    pub founders: usize,
+    /// From how many members of a set a newcomer pulls.
+    pub sources: u8,
     /// How messages fare.
     pub weather: Weather,
     /// How long it takes a node to notice that a link is dead.
@@ -85,7 +89,12 @@ pub struct World<A> {
     /// What stores showed.
     pub observed: Arc<Mutex<Observed>>,
     setting: Setting,
+    /// All events that anybody has proposed, and what they fold to.
+    log: Log,
+    founding: Log,
     ring: Arc<Ring>,
+    /// Nodes that never come back.
+    gone: Vec<usize>,
     ids: Vec<NodeId>,
     network: Network,
     queue: Queue<Event<A>>,
@@ -99,19 +108,23 @@ impl<A> World<A> {
     pub fn new(setting: Setting) -> Self {
         let count = setting.skew_ms.len();
         let ids = node_ids(count);
-        let ring = ring_of(&ids, setting.n);
+        let log = founding(&ids[..setting.founders], setting.n);
+        let ring = Arc::new(Ring::fold(&log));
         let observed = Arc::default();
         let nodes = ids.iter().zip(&setting.skew_ms);
-        let convergence = setting.convergence;
-        let nodes =
-            nodes.map(|(id, skew)| Node::new(*id, ring.clone(), *skew, convergence, &observed));
+        let (convergence, sources) = (setting.convergence, setting.sources);
+        let nodes = nodes
+            .map(|(id, skew)| Node::new(*id, ring.clone(), *skew, convergence, sources, &observed));
         let mut world = Self {
             now: 0,
             nodes: nodes.collect(),
             marks: Marks::default(),
             trace: Trace::new(setting.keep_text),
             observed,
+            founding: log.clone(),
+            log,
             ring,
+            gone: Vec::new(),
             ids,
             network: Network::new(count),
             queue: Queue::default(),
@@ -119,7 +132,8 @@ impl<A> World<A> {
             ended: std::collections::VecDeque::new(),
             setting,
         };
-        for node in 0..count {
+        for node in 0..world.setting.founders {
+            world.nodes[node].transition.found(&world.founding, 0);
             world.start(node);
         }
         world
@@ -128,6 +142,75 @@ impl<A> World<A> {
     /// The cluster's ring.
     pub fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// Somebody decides, at a node that is alive, what changes the ring.
+    pub fn change(&mut self, change: &Change) {
+        let alive: Vec<usize> = (0..self.nodes.len())
+            .filter(|node| self.nodes[*node].is_running() && !self.gone.contains(node))
+            .collect();
+        if alive.is_empty() {
+            return;
+        }
+        let at = *self.rng.pick(&alive);
+        let known = self.nodes[at].transition.log().unwrap_or_default();
+        let (proposer, op, starts) = match *change {
+            Change::Join(node) => (node, join_of(self.ids[node]), Some(node)),
+            Change::Leave(node) => (
+                node,
+                Op::Leave {
+                    node: self.ids[node],
+                },
+                None,
+            ),
+            Change::Replace(old, new) => {
+                let op = Op::Replace {
+                    old: self.ids[old],
+                    new: self.ids[new],
+                    endpoints: endpoints_of(self.ids[new]),
+                };
+                self.gone.push(old);
+                if self.nodes[old].is_alive() {
+                    self.crash(old);
+                }
+                (new, op, Some(new))
+            }
+        };
+        let name = ChangeId(100 + self.log.len() as u64);
+        let mut log = known;
+        let events = log.propose(self.ids[proposer], name, [op]);
+        log.extend(events);
+        self.log.union(&log);
+        self.ring = Arc::new(self.ring.advance(&self.log));
+        if let Some(node) = starts {
+            self.nodes[node]
+                .transition
+                .found(&self.founding, self.now / 1000);
+            self.start(node);
+        }
+        self.nodes[starts.unwrap_or(at)].transition.learn(&log);
+    }
+
+    /// Whether a node is never to come back.
+    pub fn is_gone(&self, node: usize) -> bool {
+        self.gone.contains(&node)
+    }
+
+    /// Whether the ring has changed since the beginning.
+    pub fn has_changed(&self) -> bool {
+        self.log != self.founding
+    }
+
+    /// Whether every partition has one set again, as far as every node knows.
+    pub fn is_settled(&self) -> bool {
+        let settled = |node: &Node| {
+            let status = node.transition.status();
+            status.in_motion == 0 && status.to_pull == 0
+        };
+        let tag = self.log.tag();
+        let knows = |node: &Node| node.transition.log().is_some_and(|log| log.tag() == tag);
+        let mut running = self.nodes.iter().filter(|node| node.is_running());
+        running.all(|node| settled(node) && knows(node))
     }
 
     /// The nodes that own a key, in the ring's order.
@@ -290,6 +373,9 @@ impl<A> World<A> {
         }
         | Input::Answer {
             from, generation, ..
+        }
+        | Input::CallAnswer {
+            from, generation, ..
         } = input
             && (generation != self.network.generation(node, from)
                 || !self.network.is_up(node, from))
@@ -323,6 +409,31 @@ impl<A> World<A> {
             );
         }
         self.send_repair(node, &input, &mut output);
+        if let Input::Call {
+            from,
+            generation,
+            call,
+            ..
+        } = input
+        {
+            let answer = Input::CallAnswer {
+                from: node,
+                generation,
+                call,
+                bytes: std::mem::take(&mut output.call_answer),
+            };
+            self.send(node, from, answer);
+        }
+        for (to, call, bytes) in std::mem::take(&mut output.calls) {
+            let to = self.number(to);
+            let question = Input::Call {
+                from: node,
+                generation: self.network.generation(node, to),
+                call,
+                bytes,
+            };
+            self.send(node, to, question);
+        }
         for (to, bytes) in output.batches {
             let to = self.number(to);
             let generation = self.network.generation(node, to);
@@ -450,6 +561,8 @@ impl<A> World<A> {
             Input::Down(_) => (b'd', &[]),
             Input::Ask(ask, _) => (b'a', ask.key.as_bytes()),
             Input::Question { bytes, .. } => (b'q', bytes),
+            Input::Call { bytes, .. } => (b'c', bytes),
+            Input::CallAnswer { bytes, .. } => (b'e', bytes),
             Input::Answer { bytes, .. } => (b'w', bytes),
         };
         self.trace
@@ -499,6 +612,10 @@ fn text_of(input: &Input) -> String {
         }
         Input::Answer { from, bytes, .. } => {
             format!("<- n{} {}", from + 1, describe::answer(bytes))
+        }
+        Input::Call { from, .. } => format!("<- n{} asks about moving partitions", from + 1),
+        Input::CallAnswer { from, .. } => {
+            format!("<- n{} answers about moving partitions", from + 1)
         }
         Input::Tick => "tick".to_owned(),
     }

@@ -138,3 +138,37 @@ fn a_reopened_place_is_unanswered_again() {
 fn more_places_than_a_key_can_have_are_a_bug() {
     Tally::new(MAX_PLACES + 1, 1);
 }
+
+proptest! {
+    #[test]
+    fn a_joint_tally_is_met_when_each_set_would_be(
+        sets in proptest::collection::vec(1u16..256, 2..4),
+        need in 1u8..4,
+        events in proptest::collection::vec((0u8..8, proptest::bool::ANY), 0..12),
+    ) {
+        let sets: Vec<PlaceSet> = sets
+            .iter()
+            .map(|bits| (0..8u8).filter(|place| bits & (1 << place) != 0).collect())
+            .collect();
+        let mut joint = Tally::new(8, need).jointly(&sets);
+        let (mut acked, mut failed) = (PlaceSet::EMPTY, PlaceSet::EMPTY);
+        for (place, ack) in events {
+            let verdict = if ack { joint.ack(place) } else { joint.fail(place) };
+            if ack {
+                acked.insert(place);
+                failed.remove(place);
+            } else if !acked.contains(place) {
+                failed.insert(place);
+            }
+            let need = |set: &PlaceSet| need.min(set.len());
+            let met = sets.iter().all(|set| set.intersection(acked).len() >= need(set));
+            let lost = sets.iter().any(|set| set.difference(failed).len() < need(set));
+            let expected = match (met, lost) {
+                (true, _) => Verdict::Met,
+                (false, true) => Verdict::Impossible,
+                (false, false) => Verdict::Pending,
+            };
+            prop_assert_eq!(verdict, expected);
+        }
+    }
+}

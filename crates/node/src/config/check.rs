@@ -17,6 +17,8 @@ pub struct Config {
     pub listen_peer: SocketAddr,
     /// Peer addresses of the other nodes.
     pub peers: Vec<SocketAddr>,
+    /// Members of a running cluster, which this node is to join; empty: it founds one with `peers`.
+    pub join: Vec<SocketAddr>,
     /// The cluster's name.
     pub cluster: String,
     /// The cluster's secret.
@@ -77,6 +79,7 @@ impl Config {
             listen_http,
             listen_peer,
             peers: peers(settings.peers.as_ref(), listen_peer)?,
+            join: peers(settings.join.as_ref(), listen_peer)?,
             cluster: settings
                 .cluster
                 .as_ref()

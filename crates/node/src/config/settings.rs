@@ -106,6 +106,8 @@ settings! {
     listen_peer: String,
     /// Peer addresses of all nodes of the cluster, this one included or not.
     peers: Vec<String>,
+    /// Peer addresses of members of a running cluster, which this node is to join.
+    join: Vec<String>,
     /// Name of the cluster: nodes of differently named clusters refuse each other.
     cluster: String,
     /// Secret that proves membership.

@@ -45,7 +45,7 @@ impl Engine {
         consistency: &Consistency,
         asker: Asker,
     ) -> bool {
-        if !self.filled || !self.peers.all_up() {
+        if !self.filled || self.in_motion || !self.peers.all_up() {
             return false;
         }
         let usual = self.usual_reads.get(self.partition(key).index());
@@ -67,10 +67,11 @@ impl Engine {
     ) -> (Result<Read, ReadError>, Vec<u8>, Held) {
         let (record, held) = self.own_record(key);
         let repair_first = consistency.mode() == Mode::Strict
-            && consistency.can_be_monotonic(placement.places.len() as u8);
-        let read = Read::begin(
+            && consistency.can_be_monotonic(placement.width() as u8);
+        let read = Read::begin_jointly(
             &placement.places,
             placement.reachable,
+            placement.sets(),
             held,
             repair_first,
             consistency,
@@ -112,6 +113,7 @@ impl Engine {
             held,
             then,
             deadline_ms,
+            consistency: *consistency,
         };
         if step != ReadStep::Wait {
             return self.drive_unlisted(now, reading, step);
@@ -214,6 +216,10 @@ impl Engine {
     }
 
     fn ask_more(&mut self, id: OpId) {
+        let under = match self.in_motion {
+            true => self.under_of(id),
+            false => None,
+        };
         let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
             return;
         };
@@ -227,7 +233,18 @@ impl Engine {
                 digest: reading.read.base().unwrap_or(0),
                 key: &reading.key,
             };
+            if let Some(under) = &under {
+                peers.send(info.node, &under.message());
+            }
             peers.send(info.node, &message);
+        }
+    }
+
+    /// The sets that messages of a read have to name.
+    fn under_of(&self, id: OpId) -> Option<super::in_motion::Under> {
+        match self.operations.get(id)? {
+            InFlight::Read(reading) => self.under(&reading.key),
+            _ => None,
         }
     }
 
@@ -251,6 +268,10 @@ impl Engine {
 
     /// Sends the merged record to the places for which a strict read waits.
     fn repair_more(&mut self, now: Now, id: OpId) {
+        let under = match self.in_motion {
+            true => self.under_of(id),
+            false => None,
+        };
         loop {
             let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
                 return;
@@ -270,6 +291,9 @@ impl Engine {
                     key,
                     record,
                 };
+                if let Some(under) = &under {
+                    self.peers.send(info.node, &under.message());
+                }
                 self.peers.send(info.node, &message);
                 continue;
             }
@@ -478,6 +502,14 @@ pub(super) fn own_place_first(placement: &mut Placement) {
     };
     placement.own = Some(0);
     placement.reachable = placement.reachable.iter().map(renumbered).collect();
+    let swapped = |set: &henge_coordinator::PlaceSet| {
+        set.iter()
+            .map(renumbered)
+            .collect::<henge_coordinator::PlaceSet>()
+    };
+    if let Some(sets) = &mut placement.sets {
+        sets.iter_mut().for_each(|set| *set = swapped(set));
+    }
 }
 
 fn read_failure(error: ReadError, why: Shortage) -> Failure {

@@ -46,7 +46,12 @@ impl Engine {
         if let Some(busy) = self.busy() {
             return self.complete(asker.ticket, failed(busy));
         }
-        let begun = Write::begin(&placement.places, placement.reachable, consistency);
+        let begun = Write::begin_jointly(
+            &placement.places,
+            placement.reachable,
+            placement.sets(),
+            consistency,
+        );
         let mut write = match begun {
             Ok(write) => write,
             Err(error) => {
@@ -91,11 +96,13 @@ impl Engine {
             write,
             done,
             key: Vec::new(),
+            deadline_ms: now.mono_ms + u64::from(consistency.deadline_ms()),
+            consistency: *consistency,
         };
         if let Some(answer) = answer {
             self.answer_write(&mut writing, answer);
         }
-        let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
+        let deadline_ms = writing.deadline_ms;
         self.replicate(now, writing, request.key, deadline_ms);
     }
 
@@ -231,7 +238,13 @@ impl Engine {
 
     /// Appends the delta to every other place's batch and lists the operation, unless there is
     /// nobody else to wait for.
-    fn replicate(&mut self, now: Now, mut writing: Writing, key: &[u8], deadline_ms: u64) {
+    pub(super) fn replicate(
+        &mut self,
+        now: Now,
+        mut writing: Writing,
+        key: &[u8],
+        deadline_ms: u64,
+    ) {
         let waiting = writing.write.unanswered();
         if waiting.is_empty() {
             writing.key.extend_from_slice(key);
@@ -262,7 +275,13 @@ impl Engine {
                 return self.complete(asker.ticket, failed(failure));
             }
         };
+        let under = self.under(key);
+        // Of several sets nobody counts beforehand who is needed.
+        let awaited = if under.is_some() { u8::MAX } else { awaited };
         for (info, nth) in to.into_iter().zip(0u8..) {
+            if let Some(under) = &under {
+                self.peers.send(info.node, &under.message());
+            }
             let hint_for = info.stands_for.map(|primary| self.peers.id(primary));
             let message = Message::Write {
                 op: id.0,
@@ -365,13 +384,13 @@ impl Engine {
         Ok(local)
     }
 
-    fn answer_write(&mut self, writing: &mut Writing, answer: WriteAnswer) {
+    pub(super) fn answer_write(&mut self, writing: &mut Writing, answer: WriteAnswer) {
         let outcome = writing.answer(answer, |slot| self.peers.id(slot));
         self.complete(writing.asker.ticket, outcome);
     }
 
     /// Nothing more comes in: what is still owed becomes hints.
-    fn settle_write(&mut self, now: Now, writing: Writing) {
+    pub(super) fn settle_write(&mut self, now: Now, writing: Writing) {
         for owed in writing.write.owed() {
             self.keep_hint(now, owed.target, &writing.key);
         }

@@ -69,6 +69,11 @@ counters! {
     skew_refused,
     /// Writes refused because memory was full.
     full_refused,
+    /// Messages of peers refused because their sender or this node did not know of a change of the
+    /// ring.
+    stale_refused,
+    /// Operations that were counted anew because the ring had changed.
+    restarts,
     /// Hints stored for replicas that missed a write.
     hints_stored,
     /// Hints delivered and acknowledged.

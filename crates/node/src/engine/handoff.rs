@@ -25,6 +25,9 @@ impl Engine {
         if target == self.me || self.neither_hints_nor_read_repair {
             return;
         }
+        if !self.peers.is_up(target) && self.has_departed(&self.peers.id(target)) {
+            return self.owe_owners(now, key);
+        }
         let target = self.peers.id(target);
         if self.parts.ring.has_departed(&target) {
             return self.hint_to_primaries(now, key);
@@ -77,13 +80,12 @@ impl Engine {
         self.parts.counters.hints_dropped.add(dropped.len() as u64);
         let due: Vec<_> = self.hints.due(now.mono_ms).collect();
         for target in due {
-            let Some(slot) = self
-                .peers
-                .slot(&target)
-                .filter(|slot| self.peers.is_up(*slot))
-            else {
+            let Some(slot) = self.peers.slot(&target) else {
                 continue;
             };
+            if !self.peers.is_up(slot) && !self.has_departed(&target) {
+                continue;
+            }
             for hint in self.hints.next_batch(target, now.mono_ms, BATCH) {
                 self.hand_off(now, slot, &hint.key, hint.generation);
             }
@@ -118,6 +120,20 @@ impl Engine {
         }
     }
 
+    /// Everybody who holds the key now, and has not left, is owed its record.
+    fn owe_owners(&mut self, now: Now, key: &[u8]) {
+        for owner in self.owners(self.partition(Key::new(key))) {
+            if !self.has_departed(&self.peers.id(owner)) {
+                self.keep_hint(now, owner, key);
+            }
+        }
+    }
+
+    /// Whether a node has left the ring for good: what it is owed goes to others.
+    pub(super) fn has_departed(&self, node: &NodeId) -> bool {
+        self.parts.ring.has_departed(node)
+    }
+
     /// Spreads the retries of different nodes: drawn from who this node is and when it is.
     fn jitter(&self, now: Now) -> u64 {
         self.actor.0.wrapping_mul(now.wall_ms | 1)
@@ -130,6 +146,11 @@ impl Engine {
                 record.extend_from_slice(stored.bytes);
             }
         });
+        if !self.owns(slot, Key::new(key)) || !self.peers.is_up(slot) {
+            // It moved: whoever has it now is owed what the target was.
+            self.owe_owners(now, key);
+            record.clear();
+        }
         if record.is_empty() {
             // Expired everywhere by now: nothing is owed any more.
             self.hints.acked(self.peers.id(slot), key, generation);
@@ -144,6 +165,9 @@ impl Engine {
             .operations
             .insert(InFlight::Hint(hint), now.mono_ms + PATIENCE_MS)
         {
+            if let Some(under) = self.under(key) {
+                self.peers.send(slot, &under.message());
+            }
             let message = Message::Write {
                 op: id.0,
                 hint_for: None,

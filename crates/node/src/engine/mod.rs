@@ -25,13 +25,18 @@ use henge_versioning::{ActorId, Clock};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use crate::{Buckets, Done, Failure, Outcome, Request};
+use crate::{
+    Buckets, Done, Failure, Outcome, Request,
+    transition::{Snapshot, Transition},
+};
 
+mod calls;
 mod coordinate_read;
 mod coordinate_write;
 mod counters;
 mod forward;
 mod handoff;
+mod in_motion;
 mod operation;
 mod passing_on;
 mod peers;
@@ -84,6 +89,10 @@ pub struct EngineParts {
     pub clock: Arc<Clock>,
     /// The ring at start.
     pub ring: Arc<Ring>,
+    /// What is known of partitions that move, shared by the node's engines.
+    pub transition: Arc<Transition>,
+    /// The number of this engine among the node's. Number 0 moves partitions.
+    pub thread: usize,
     /// Bucket rules.
     pub buckets: Arc<Buckets>,
     /// Grows whenever the store forgets sibling sets (their time was over). A node that has
@@ -124,6 +133,21 @@ pub struct Engine {
     /// Tokens of the batch at hand.
     tokens: Vec<Token>,
     spare: Vec<Vec<u8>>,
+    /// What requests have to heed.
+    snapshot: Arc<Snapshot>,
+    /// Whether any partition moves.
+    in_motion: bool,
+    /// The tag under which the batch at hand was sent.
+    sender_tag: u64,
+    /// The sets in which the next message counts, if it says so.
+    under: Option<SmallVec<[u64; 4]>>,
+    /// Operations that a replica refused because one of the two knows more.
+    stale: Vec<(henge_coordinator::OpId, Slot)>,
+    calls: std::collections::BTreeMap<u64, calls::Call>,
+    questions: Vec<(NodeId, u64, Vec<u8>)>,
+    next_call: u64,
+    gossip_at_ms: u64,
+    handing_over: Option<in_motion::HandingOver>,
 }
 
 /// Where a key's replicas are, as slots.
@@ -134,6 +158,8 @@ struct Placement {
     reachable: PlaceSet,
     /// This node's own place, if it has one.
     own: Option<u8>,
+    /// While the partition moves: the places of each active set.
+    sets: Option<Box<[PlaceSet]>>,
 }
 
 /// How many spare buffers are kept, and how large one may be: enough for a deep pipeline of
@@ -169,14 +195,32 @@ impl Engine {
             usual: Vec::new(),
             usual_reads: Vec::new(),
             usual_consistency: [None; 2],
+            snapshot: Arc::default(),
+            in_motion: false,
+            sender_tag: 0,
+            under: None,
+            stale: Vec::new(),
+            calls: std::collections::BTreeMap::new(),
+            questions: Vec::new(),
+            next_call: 0,
+            gossip_at_ms: 0,
+            handing_over: None,
             parts,
         };
         engine.plan();
+        engine.adopt(now);
         engine
     }
 
-    /// Takes over a new ring.
+    /// Takes over a new ring, as long as the cluster is being founded. Later rings come from the
+    /// transition.
     pub fn set_ring(&mut self, ring: Arc<Ring>) {
+        if self.snapshot.tag == 0 {
+            self.take_ring(ring);
+        }
+    }
+
+    fn take_ring(&mut self, ring: Arc<Ring>) {
         self.peers.adopt(&ring);
         self.parts.ring = ring;
         self.plan();
@@ -219,6 +263,7 @@ impl Engine {
         self.ranking.link_up(slot, now);
         self.hints.target_up(peer);
         self.deliver_hints(now);
+        self.ask_news(now, peer);
     }
 
     /// The link to a peer went down: what was in flight to it will not be answered.
@@ -229,6 +274,9 @@ impl Engine {
         self.peers.set_up(slot, false);
         self.ranking.link_down(slot, now);
         self.hints.target_down(peer, now.mono_ms);
+        if self.has_departed(&peer) {
+            self.hints.target_up(peer); // its hints are for others now
+        }
         let waiting: Vec<_> = self.operations.iter_mut().map(|(id, _)| id).collect();
         for id in waiting {
             match self.operations.get_mut(id) {
@@ -270,8 +318,11 @@ impl Engine {
             }
         }
         self.due = due;
+        self.adopt(now);
+        self.ask_those_who_refused(now);
         self.deliver_hints(now);
         self.rank(now);
+        self.move_on(now);
     }
 
     /// Calls `send` with each peer's gathered batch; the buffer is emptied afterwards.
@@ -293,7 +344,7 @@ impl Engine {
 
     /// Whether there is anything for [`Engine::take_batches`] or [`Engine::take_completions`].
     pub fn has_output(&self) -> bool {
-        self.peers.has_batches() || !self.completions.is_empty()
+        self.peers.has_batches() || !self.completions.is_empty() || !self.questions.is_empty()
     }
 
     /// The outcomes since the last call, in the order in which they came about. The vector handed
@@ -378,6 +429,11 @@ impl Engine {
     /// live fallback stands for each primary that cannot be reached.
     fn place(&self, partition: Partition, sloppy: bool) -> Placement {
         let up = |slot: Slot| slot == self.me || self.peers.is_up(slot);
+        if self.in_motion
+            && let Some(moving) = self.snapshot.moving.get(&partition)
+        {
+            return self.place_jointly(moving, partition, sloppy);
+        }
         match self.usual.get(partition.index()) {
             Some(usual)
                 if self.peers.all_up() || usual.places.iter().all(|place| up(place.node)) =>
@@ -408,6 +464,7 @@ impl Engine {
             places: SmallVec::new(),
             reachable: PlaceSet::EMPTY,
             own: None,
+            sets: None,
         };
         for place in list.iter() {
             let at = placement.places.len() as u8;

@@ -1,6 +1,6 @@
 //! Operations in flight: what the engine keeps of each until it is settled.
 
-use henge_coordinator::{Held, Read, Write};
+use henge_coordinator::{Consistency, Held, Read, Write};
 use henge_ring::NodeId;
 
 use super::{Ticket, peers::Slot};
@@ -36,6 +36,8 @@ pub(super) struct Reading {
     pub(super) then: Option<Box<Waiting>>,
     /// Monotonic time at which the request is given up; the wheel may ring earlier, for a hedge.
     pub(super) deadline_ms: u64,
+    /// What it needs, should it start anew.
+    pub(super) consistency: Consistency,
 }
 
 /// A write that needs to know the record first.
@@ -52,6 +54,9 @@ pub(super) struct Writing {
     pub(super) write: Write,
     pub(super) done: Done,
     pub(super) key: Vec<u8>,
+    /// When it is given up, and what it needs, should it start anew.
+    pub(super) deadline_ms: u64,
+    pub(super) consistency: Consistency,
 }
 
 /// A request that another node coordinates.

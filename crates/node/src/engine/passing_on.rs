@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// A reachable node that holds the key, other than `not`.
-    fn coordinator_for(&self, placement: &Placement, not: Option<Slot>) -> Option<Slot> {
+    pub(super) fn coordinator_for(&self, placement: &Placement, not: Option<Slot>) -> Option<Slot> {
         let nodes = placement.reachable.iter().filter_map(|place| {
             let node = placement.places.get(usize::from(place))?.node;
             (node != self.me && Some(node) != not).then_some(node)
@@ -91,7 +91,7 @@ impl Engine {
         nodes.min_by_key(|node| (self.operations.len() as u16).wrapping_add(*node) % 7)
     }
 
-    fn pass_on(
+    pub(super) fn pass_on(
         &mut self,
         now: Now,
         request: &Request<'_>,

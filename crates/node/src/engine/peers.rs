@@ -47,6 +47,8 @@ pub(super) struct Peers {
     me: Slot,
     /// Counts ticks, so that peers that would do equally well take turns.
     turn: Slot,
+    /// The hash of the ring's tag, told at the beginning of each batch; 0 before there is a ring.
+    tag: u64,
 }
 
 impl Peers {
@@ -60,7 +62,27 @@ impl Peers {
             members_down: 0,
             me: 0,
             turn: 0,
+            tag: 0,
         }
+    }
+
+    /// From here on messages are sent under another ring, also in batches that are open.
+    pub(super) fn set_tag(&mut self, tag: u64) {
+        self.tag = tag;
+        for slot in &self.dirty {
+            begin(&mut self.slots[usize::from(*slot)].open, tag);
+        }
+    }
+
+    /// Every peer that was ever known.
+    pub(super) fn all(&self) -> Vec<NodeId> {
+        self.slots.iter().map(|peer| peer.id).collect()
+    }
+
+    /// Every peer whose link is up.
+    pub(super) fn those_up(&self) -> Vec<NodeId> {
+        let up = self.slots.iter().filter(|peer| peer.up);
+        up.map(|peer| peer.id).collect()
     }
 
     /// Takes over the members of a new ring.
@@ -159,6 +181,7 @@ impl Peers {
         let peer = &mut self.slots[usize::from(to)];
         if peer.open.is_empty() {
             self.dirty.push(to);
+            begin(&mut peer.open, self.tag);
         }
         match message.encode(&mut peer.open) {
             Ok(()) => self.counters.messages_sent.add(1),
@@ -194,6 +217,14 @@ impl Peers {
 
     pub(super) fn has_batches(&self) -> bool {
         !self.dirty.is_empty()
+    }
+}
+
+/// Tells under which ring what follows is sent.
+fn begin(batch: &mut Vec<u8>, tag: u64) {
+    if tag != 0 {
+        // Nine bytes, whatever they are, are within every limit.
+        let _ = Message::View { tag }.encode(batch);
     }
 }
 

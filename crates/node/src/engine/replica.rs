@@ -14,11 +14,14 @@ const WARM_FROM: usize = 4;
 impl Engine {
     /// A batch from a peer; answers are appended to `replies`, which travels back.
     pub fn receive_batch(&mut self, now: Now, from: NodeId, batch: &[u8], replies: &mut Vec<u8>) {
+        self.adopt(now);
+        self.sender_tag = 0;
+        self.under = None;
         let mut tokens = std::mem::take(&mut self.tokens);
         tokens.clear();
         let mut only_reads = true;
         tokens.extend(Messages::new(batch).map(|message| {
-            only_reads &= matches!(message, Ok(Message::Read { .. }));
+            only_reads &= matches!(message, Ok(Message::Read { .. } | Message::View { .. }));
             token_of(&message)
         }));
         // One after the other the keys would wait for memory one after the other.
@@ -57,6 +60,9 @@ impl Engine {
                 key,
                 record,
             } => {
+                if hint_for.is_none() && self.is_refused(now, from, token, op, replies) {
+                    return;
+                }
                 let answer = self.keep(now, Key { bytes: key, token }, record);
                 if let (Some(owner), Ok(_)) = (hint_for, &answer) {
                     let owner = self.peers.slot_or_new(owner);
@@ -68,6 +74,9 @@ impl Engine {
                 }
             }
             Message::Read { op, digest, key } => {
+                if self.is_refused(now, from, token, op, replies) {
+                    return;
+                }
                 self.show(op, digest, Key { bytes: key, token }, replies);
             }
             Message::Repair { key, record } => {
@@ -76,11 +85,43 @@ impl Engine {
             }
             Message::Forward { op, request } => self.coordinate_for(now, from, op, request),
             Message::Forwarded { op, outcome } => self.forward_answered(op, outcome),
+            Message::View { tag } => self.sender_tag = tag,
+            Message::Under { sets } => {
+                let digests = sets.chunks_exact(8).filter_map(|it| it.first_chunk());
+                self.under = Some(digests.map(|it| u64::from_le_bytes(*it)).collect());
+            }
         }
+    }
+
+    /// The fence: refuses a request that does not count in every set which is active here. Nothing
+    /// to look at where the sender has the same ring and no partition moves.
+    #[inline]
+    fn is_refused(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        token: Token,
+        op: u64,
+        replies: &mut Vec<u8>,
+    ) -> bool {
+        if self.sender_tag == self.snapshot.tag && !self.in_motion {
+            return false;
+        }
+        let refused = self.snapshot.tag != 0 && !self.admits(token);
+        if refused {
+            self.parts.counters.stale_refused.add(1);
+            let reason = Refused::Stale;
+            self.answer(&Reply::Refused { op, reason }, replies);
+        }
+        if self.sender_tag != self.snapshot.tag {
+            self.ask_news(now, from);
+        }
+        refused
     }
 
     /// A peer's answers to one of our batches.
     pub fn receive_replies(&mut self, now: Now, from: NodeId, replies: &[u8]) {
+        self.adopt(now);
         let Some(from) = self.peers.slot(&from) else {
             return;
         };
@@ -111,6 +152,9 @@ impl Engine {
     }
 
     fn refused_by(&mut self, now: Now, id: OpId, from: super::Slot, reason: Refused) {
+        if reason == Refused::Stale && !matches!(self.operations.get(id), Some(InFlight::Hint(_))) {
+            return self.refused_as_stale(now, id, from);
+        }
         match self.operations.get_mut(id) {
             Some(InFlight::Write(_)) => self.write_refused(now, id, from, refusal(reason)),
             Some(InFlight::Read(_)) => self.read_answered(now, id, from, Answer::No),
@@ -197,7 +241,13 @@ fn token_of(message: &Result<Message<'_>, WireError>) -> Token {
         Ok(
             Message::Write { key, .. } | Message::Read { key, .. } | Message::Repair { key, .. },
         ) => Token::of(key),
-        Ok(Message::Forward { .. } | Message::Forwarded { .. }) | Err(_) => Token(0),
+        Ok(
+            Message::Forward { .. }
+            | Message::Forwarded { .. }
+            | Message::View { .. }
+            | Message::Under { .. },
+        )
+        | Err(_) => Token(0),
     }
 }
 

@@ -74,6 +74,8 @@ fn node_within(
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::new(Clock::new(500)),
         ring: Arc::clone(ring),
+        transition: Arc::new(crate::Transition::new(id(number), 2, Default::default(), 1)),
+        thread: 0,
         buckets: Arc::new(Buckets::builtin()),
         forgotten_siblings: Arc::default(),
         counters: Arc::<Counters>::default(),

@@ -14,6 +14,11 @@ const READ: u8 = 3;
 const REPAIR: u8 = 4;
 const FORWARD: u8 = 5;
 const FORWARDED: u8 = 6;
+const VIEW: u8 = 7;
+const UNDER: u8 = 8;
+
+/// The most replica sets that a request can name.
+pub const MAX_SETS: usize = 8;
 
 /// One message of a batch, borrowed from it (decoding) or from wherever its parts lie (encoding).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +66,19 @@ pub enum Message<'a> {
         /// The encoded outcome.
         outcome: &'a [u8],
     },
+    /// What follows was sent under the ring with this tag: unless said otherwise, a request counts
+    /// its quorum in the one set that the key's partition has there. Begins every batch. Not
+    /// answered.
+    View {
+        /// The hash of the ring's tag.
+        tag: u64,
+    },
+    /// The next message counts its quorum in each of these sets, for its partition moves. Not
+    /// answered.
+    Under {
+        /// Their digests, 8 bytes each, little-endian; at most [`MAX_SETS`].
+        sets: &'a [u8],
+    },
 }
 
 impl<'a> Message<'a> {
@@ -96,6 +114,16 @@ impl<'a> Message<'a> {
                 check("record", record.len(), limits.record)?;
                 out.put_u8(REPAIR);
                 put_keyed(out, key, record);
+            }
+            Self::View { tag } => {
+                out.put_u8(VIEW);
+                out.put_u64_le(tag);
+            }
+            Self::Under { sets } => {
+                check("sets", sets.len(), 8 * MAX_SETS)?;
+                out.put_u8(UNDER);
+                out.put_u8((sets.len() / 8) as u8);
+                out.put_slice(&sets[..sets.len() / 8 * 8]);
             }
             Self::Forward { op, request: blob } => put_blob(out, FORWARD, "request", op, blob)?,
             Self::Forwarded { op, outcome: blob } => put_blob(out, FORWARDED, "outcome", op, blob)?,
@@ -148,6 +176,16 @@ impl<'a> Message<'a> {
                 Ok(Self::Forwarded {
                     op,
                     outcome: from.bytes(outcome)?,
+                })
+            }
+            VIEW => Ok(Self::View { tag: from.u64()? }),
+            UNDER => {
+                let count = usize::from(from.u8()?);
+                if count > MAX_SETS {
+                    return Err(from.unknown(tag));
+                }
+                Ok(Self::Under {
+                    sets: from.bytes(8 * count)?,
                 })
             }
             _ => Err(from.unknown(tag)),

@@ -67,6 +67,11 @@ fn golden_messages() {
             },
             "06010203040506070800000000".to_owned(),
         ),
+        (Message::View { tag: OP }, "070102030405060708".to_owned()),
+        (
+            Message::Under { sets: &[7; 16] },
+            "0802".to_owned() + &"07".repeat(16),
+        ),
     ];
     for (message, golden) in table {
         let bytes = encoded(message);
@@ -230,13 +235,14 @@ fn blob() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn messages_survive_the_wire(
-        parts in prop::collection::vec((0u8..5, any::<u64>(), any::<Option<[u8; 16]>>(), blob(), blob()), 0..20)
+        parts in prop::collection::vec((0u8..6, any::<u64>(), any::<Option<[u8; 16]>>(), blob(), blob()), 0..20)
     ) {
         let messages: Vec<_> = parts.iter().map(|(kind, op, node, key, blob)| match kind {
             0 => Message::Write { op: *op, hint_for: node.map(NodeId), key, record: blob },
             1 => Message::Read { op: *op, digest: !op, key },
             2 => Message::Repair { key, record: blob },
             3 => Message::Forward { op: *op, request: blob },
+            4 => Message::View { tag: *op },
             _ => Message::Forwarded { op: *op, outcome: blob },
         }).collect();
         let mut batch = bytes::BytesMut::new();

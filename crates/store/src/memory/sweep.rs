@@ -13,7 +13,7 @@ use super::{
     partition::{PartitionRef, TableSize, size_of_table},
     token_hash::spread,
 };
-use crate::Swept;
+use crate::{Key, Swept};
 
 /// A table is shrunk when no more than one of this many slots is left in use. Removing that many
 /// records costs far more than moving the rest, and a table that breathes is left alone.
@@ -79,6 +79,32 @@ impl PartitionRef<'_> {
         let mut trail = self.trail.lock();
         trail.earliest_due = trail.earliest_due.min(earliest);
         swept
+    }
+
+    /// [`Store::remove`](crate::Store::remove).
+    pub(super) fn remove(&self, key: Key<'_>, digest: u64, account: &Account) -> bool {
+        let token = key.token.0;
+        let (shard, hash) = self.shard_of(token);
+        let mut shard = self.table.shards()[shard].write();
+        let Some((_, slot)) = shard.get_mut(hash, |(other, _)| *other == token) else {
+            return false;
+        };
+        let chain = slot.get_mut();
+        if chain
+            .find(key.bytes)
+            .is_none_or(|entry| entry.digest() != digest)
+        {
+            return false;
+        }
+        let before = chain.cost();
+        let is_any_left = chain.retain(|entry| entry.key() != key.bytes);
+        let left = if is_any_left { chain.cost() } else { 0 };
+        if !is_any_left {
+            shard.remove_entry(hash, |(other, _)| *other == token);
+        }
+        account.refund(before - left);
+        account.remove_records(1);
+        true
     }
 
     /// Removes what is due under one token; returns when the first of the rest is.

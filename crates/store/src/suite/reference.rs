@@ -173,6 +173,17 @@ impl Store for Reference {
         }
     }
 
+    fn remove(&self, key: Key<'_>, digest: u64) -> bool {
+        let mut contents = self.contents();
+        let slot = (key.token, key.bytes.to_vec());
+        let held = contents.records.get(&slot);
+        let same = held.is_some_and(|record| stored(record).digest == digest);
+        if same {
+            contents.records.remove(&slot);
+        }
+        same
+    }
+
     fn changes(
         &self,
         partition: Partition,

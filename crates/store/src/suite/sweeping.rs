@@ -19,6 +19,30 @@ fn names_left(store: &dyn Store, partition: u16) -> Vec<u64> {
         .collect()
 }
 
+/// What has moved away is removed, unless it has changed since; nothing else is.
+pub fn a_record_is_removed_as_it_was_seen(make: Make<'_>) {
+    let store = make(unlimited());
+    let empty = store.usage().records;
+    let key = |number| name(0, number, 0);
+    for number in 0..3 {
+        put(&*store, &key(number), &value(1, 9, b"v")).expect("there is no limit");
+    }
+    let digest = |number| store.digest(crate::Key::new(&key(number)));
+    let seen = digest(1).expect("it was put");
+    put(&*store, &key(2), &value(2, 9, b"other")).expect("there is no limit");
+    assert!(
+        !store.remove(crate::Key::new(&key(2)), seen),
+        "it has changed"
+    );
+    assert!(store.remove(crate::Key::new(&key(1)), seen));
+    assert!(!store.remove(crate::Key::new(&key(1)), seen), "it is gone");
+    assert_eq!(
+        (get(&*store, &key(1)), store.usage().records),
+        (None, empty + 2)
+    );
+    assert_eq!(names_left(&*store, 0), [0, 2]);
+}
+
 /// Up to and at the time given, dead or alive; never one whose horizon is never; no other
 /// partition.
 pub fn a_sweep_takes_what_is_due_and_nothing_else(make: Make<'_>) {

@@ -1,0 +1,279 @@
+//! Questions between nodes about moving partitions: news, and pages of records.
+//!
+//! They are rare and large beside requests, so they go by the control plane: the driver carries each
+//! question to the peer and brings the answer back, or says that there is none.
+
+use henge_repair::transfer::{News, Page, Pull};
+use henge_ring::{AssignmentId, NodeId, Partition};
+use henge_store::{Cursor, Key};
+use henge_versioning::RecordRef;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::{Engine, Now};
+
+/// Patience with one question, in milliseconds.
+const PATIENCE_MS: u64 = 1_000;
+
+/// How often peers that may lack something are told, in milliseconds.
+const GOSSIP_MS: u64 = 100;
+
+/// Records of a page are read from the store by so many at a time, until there are enough bytes.
+const PAGE_STEP: usize = 64;
+const PAGE_BYTES: usize = 256 << 10;
+
+/// A question. The order of variants and fields is wire format: append only.
+#[derive(Serialize, Deserialize)]
+struct Question {
+    /// Up to which version the asker has heard the other.
+    have: u64,
+    news: News,
+    pull: Option<WirePull>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePull {
+    partition: u16,
+    from: AssignmentId,
+    to: AssignmentId,
+    first: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    have: u64,
+    news: News,
+    page: Option<WirePage>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct WirePage {
+    next: Option<u64>,
+    records: Vec<(ByteBuf, ByteBuf)>,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Call {
+    peer: NodeId,
+    pull: Option<Pull>,
+    until_ms: u64,
+}
+
+impl Engine {
+    /// Calls `send` with each new question: to whom, its number, its bytes. The driver reports what
+    /// comes of it by [`call_answered`](Self::call_answered).
+    pub fn take_calls(&mut self, send: &mut dyn FnMut(NodeId, u64, Vec<u8>)) {
+        for (peer, call, question) in self.questions.drain(..) {
+            send(peer, call, question);
+        }
+    }
+
+    /// A peer's question. An empty answer: none can be given.
+    pub fn receive_call(&mut self, now: Now, from: NodeId, question: &[u8]) -> Vec<u8> {
+        let Ok(question) = postcard::from_bytes::<Question>(question) else {
+            self.parts.counters.bad_messages.add(1);
+            return Vec::new();
+        };
+        let transition = std::sync::Arc::clone(&self.parts.transition);
+        transition.with(|transfer| {
+            transfer.heard_by(from, question.have);
+            transfer.hear(from, &question.news)
+        });
+        self.adopt(now);
+        let page = question.pull.and_then(|pull| self.serve(now, from, &pull));
+        let answer = transition.with(|transfer| Answer {
+            have: transfer.heard_of(&from),
+            news: transfer.tell(&from),
+            page,
+        });
+        let encoded = answer.map(|answer| postcard::to_allocvec(&answer));
+        encoded.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// What came of a question; `None`: nothing.
+    pub fn call_answered(&mut self, now: Now, call: u64, answer: Option<&[u8]>) {
+        let Some(call) = self.calls.remove(&call) else {
+            return;
+        };
+        let answer = answer.and_then(|bytes| postcard::from_bytes::<Answer>(bytes).ok());
+        let transition = std::sync::Arc::clone(&self.parts.transition);
+        let Some(answer) = answer else {
+            if let Some(pull) = &call.pull {
+                transition.with(|transfer| transfer.pull_failed(pull, now.mono_ms));
+            }
+            return;
+        };
+        transition.with(|transfer| {
+            transfer.heard_by(call.peer, answer.have);
+            transfer.hear(call.peer, &answer.news)
+        });
+        if let Some(pull) = &call.pull {
+            match answer.page.and_then(|page| self.keep_page(now, page)) {
+                Some(page) => transition.with(|transfer| transfer.pulled(pull, page)),
+                None => transition.with(|transfer| transfer.pull_failed(pull, now.mono_ms)),
+            };
+            transition.with(|transfer| transfer.finish_pulls());
+        }
+        self.adopt(now);
+        self.restart_refused_by(now, call.peer);
+        self.pull_more(now);
+    }
+
+    /// Tells a peer what is new, and asks what it knows. One question at a time.
+    pub(super) fn ask_news(&mut self, now: Now, peer: NodeId) {
+        let asked = |call: &Call| call.peer == peer && call.pull.is_none();
+        let up = self
+            .peers
+            .slot(&peer)
+            .is_some_and(|slot| self.peers.is_up(slot));
+        if up && !self.calls.values().any(asked) {
+            self.call(now, peer, None);
+        }
+    }
+
+    /// What is to be done now and then: by one engine of a node.
+    pub(super) fn move_on(&mut self, now: Now) {
+        let late = |(_, call): &(&u64, &Call)| call.until_ms <= now.mono_ms;
+        let late: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(late)
+            .map(|(call, _)| *call)
+            .collect();
+        for call in late {
+            self.call_answered(now, call, None);
+        }
+        if self.parts.thread != 0 {
+            return;
+        }
+        if now.mono_ms >= self.gossip_at_ms {
+            self.gossip_at_ms = now.mono_ms + GOSSIP_MS;
+            let transition = std::sync::Arc::clone(&self.parts.transition);
+            for peer in self.peers.those_up() {
+                if transition.with(|transfer| transfer.differs_from(&peer)) == Some(true) {
+                    self.ask_news(now, peer);
+                }
+            }
+            // A job that needs no source is done without an answer.
+            transition.with(|transfer| transfer.finish_pulls());
+        }
+        self.pull_more(now);
+        self.drop_more(now);
+    }
+
+    fn pull_more(&mut self, now: Now) {
+        if self.parts.thread != 0 {
+            return;
+        }
+        let transition = std::sync::Arc::clone(&self.parts.transition);
+        loop {
+            let peers = &self.peers;
+            let up = |id: &NodeId| peers.slot(id).is_some_and(|slot| peers.is_up(slot));
+            let next = transition.with(|transfer| transfer.next_pull(now.mono_ms, up));
+            let Some(pull) = next.flatten() else { return };
+            self.call(now, pull.source, Some(pull));
+        }
+    }
+
+    fn call(&mut self, now: Now, peer: NodeId, pull: Option<Pull>) {
+        let wire = pull.as_ref().map(|pull| WirePull {
+            partition: pull.partition.0,
+            from: pull.from,
+            to: pull.to,
+            first: pull.first,
+        });
+        let question = self.parts.transition.with(|transfer| Question {
+            have: transfer.heard_of(&peer),
+            news: transfer.tell(&peer),
+            pull: wire,
+        });
+        let Some(Ok(question)) = question.map(|question| postcard::to_allocvec(&question)) else {
+            return;
+        };
+        self.next_call += 1;
+        let until_ms = now.mono_ms + PATIENCE_MS;
+        self.calls.insert(
+            self.next_call,
+            Call {
+                peer,
+                pull,
+                until_ms,
+            },
+        );
+        self.questions.push((peer, self.next_call, question));
+    }
+
+    /// A page for a peer that pulls; `None`: not now.
+    fn serve(&mut self, now: Now, from: NodeId, wire: &WirePull) -> Option<WirePage> {
+        let transition = std::sync::Arc::clone(&self.parts.transition);
+        let pull = Pull {
+            partition: Partition(wire.partition),
+            from: wire.from,
+            to: wire.to,
+            source: self.parts.node,
+            first: wire.first,
+        };
+        let served = transition.with(|transfer| {
+            let fenced = transition.all_heed(transfer.fences());
+            fenced && transfer.may_serve(from, &pull, now.mono_ms).is_ok()
+        });
+        if served != Some(true) {
+            return None;
+        }
+        let page = self.page(pull.partition, pull.first);
+        if page.next.is_none() {
+            transition.with(|transfer| transfer.served(from, pull.partition));
+        }
+        Some(page)
+    }
+
+    fn page(&self, partition: Partition, first: u64) -> WirePage {
+        let mut page = WirePage::default();
+        let (mut from, mut bytes) = (first.checked_sub(1).map(Cursor), 0);
+        loop {
+            let records = &mut page.records;
+            let next = self
+                .parts
+                .store
+                .scan(partition, from, PAGE_STEP, &mut |key, stored| {
+                    let record = stored.record().as_bytes();
+                    bytes += key.len() + record.len();
+                    records.push((ByteBuf::from(key), ByteBuf::from(record)));
+                });
+            let Some(Cursor(token)) = next else {
+                return page;
+            };
+            if bytes >= PAGE_BYTES {
+                page.next = token.checked_add(1);
+                return page;
+            }
+            from = next;
+        }
+    }
+
+    /// Merges what was pulled. `None` if something could not be kept: the page is asked for again.
+    fn keep_page(&mut self, now: Now, page: WirePage) -> Option<Page> {
+        let mut bytes = 0;
+        for (key, record) in &page.records {
+            bytes += (key.len() + record.len()) as u64;
+            let Ok(incoming) = RecordRef::parse(record) else {
+                self.parts.counters.bad_messages.add(1);
+                continue;
+            };
+            // A stamp beyond the bound was acknowledged by others: it is kept, but not taken over.
+            let _ = self
+                .parts
+                .clock
+                .observe(incoming.newest().time, now.wall_ms);
+            if self.parts.store.merge(Key::new(key), incoming).is_err() {
+                self.parts.counters.full_refused.add(1);
+                return None;
+            }
+        }
+        Some(Page {
+            next: page.next,
+            bytes,
+        })
+    }
+}

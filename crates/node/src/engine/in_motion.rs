@@ -1,0 +1,417 @@
+//! Requests on partitions that move: where they count, who may serve them, and how they start anew.
+//!
+//! An operation counts its quorum in every set that is active as far as this node knows. When the
+//! node learns of another set, operations in flight that do not count in it start anew; a replica
+//! that knows more refuses them, and they start anew when this node has heard what it knows. A
+//! message tells in which sets its sender counts: the ring's tag, which begins every batch, says it
+//! for partitions with one set, [`Message::Under`] for those that move.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
+
+use henge_coordinator::{Kept, MAX_PLACES, OpId, PlaceInfo, PlaceSet, Write};
+use henge_ring::{NodeId, Partition, Token};
+use henge_rpc::Message;
+use henge_store::{Cursor, Key};
+use smallvec::SmallVec;
+
+use super::{
+    Engine, Now, Placement, Slot,
+    operation::{InFlight, Reading, Writing, failed},
+};
+use crate::{
+    Failure, Operation, Options, Request, Shortage,
+    transition::{Moving, Snapshot},
+};
+
+/// Records that are handed over at once before this node drops them.
+const HANDED_OVER: usize = 128;
+
+/// Records of a partition that this node is in no set of any more, on their way to those that are.
+#[derive(Debug)]
+pub(super) struct HandingOver {
+    partition: Partition,
+    after: Option<Cursor>,
+    records: Vec<(Vec<u8>, u64)>,
+}
+
+impl Engine {
+    /// Takes over what has changed since the last look, and starts anew what does not count in a set
+    /// that is new.
+    #[inline]
+    pub(super) fn adopt(&mut self, now: Now) {
+        if self.parts.transition.version() != self.snapshot.version {
+            self.adopt_changes(now);
+        }
+    }
+
+    #[cold]
+    fn adopt_changes(&mut self, now: Now) {
+        let next = self.parts.transition.snapshot();
+        let before = std::mem::replace(&mut self.snapshot, Arc::clone(&next));
+        self.in_motion = !next.moving.is_empty();
+        if before.tag != next.tag {
+            self.peers.set_tag(next.tag);
+            self.take_ring(Arc::clone(&next.ring));
+        }
+        for peer in self.peers.all() {
+            if !self
+                .peers
+                .slot(&peer)
+                .is_some_and(|slot| self.peers.is_up(slot))
+                && self.has_departed(&peer)
+            {
+                self.hints.target_up(peer); // so that its hints become due, for others
+            }
+        }
+        let sets = next.moving.values().flat_map(|moving| &moving.sets);
+        for id in sets.flat_map(|set| &set.replicas) {
+            self.peers.slot_or_new(*id);
+        }
+        self.parts.transition.heeds(self.parts.thread, next.version);
+        if before.fences != next.fences && !self.operations.is_empty() {
+            self.restart_widened(now, &before, &next);
+        }
+    }
+
+    fn restart_widened(&mut self, now: Now, before: &Snapshot, next: &Snapshot) {
+        let widened = |p: &Partition| {
+            let mut sets = next.active(*p);
+            sets.any(|set| !before.active(*p).any(|old| old == set))
+        };
+        let widened: BTreeSet<Partition> = next.ring.partitions().filter(widened).collect();
+        let ring = Arc::clone(&next.ring);
+        let affected = |key: &[u8]| widened.contains(&ring.partition_of(Token::of(key)));
+        let mut ids = Vec::new();
+        for (id, operation) in self.operations.iter_mut() {
+            let key = match operation {
+                InFlight::Read(reading) => &reading.key,
+                InFlight::Write(writing) => &writing.key,
+                InFlight::Forward(_) | InFlight::Hint(_) => continue,
+            };
+            if affected(key) {
+                ids.push(id);
+            }
+        }
+        for id in ids {
+            self.restart(now, id);
+        }
+    }
+
+    /// Whether this node, as a replica, may serve the message at hand: whether its sender counts in
+    /// every set that is active here.
+    #[cold]
+    pub(super) fn admits(&mut self, token: Token) -> bool {
+        let under = self.under.take();
+        let snapshot = &self.snapshot;
+        let partition = snapshot.ring.partition_of(token);
+        let one;
+        let counted: &[u64] = match &under {
+            Some(sets) => sets,
+            None => {
+                let ring = snapshot.ring_of(self.sender_tag);
+                let set = ring.and_then(|ring| ring.replica_set(ring.partition_of(token)));
+                let Some(set) = set else { return false };
+                one = [set];
+                &one
+            }
+        };
+        snapshot.active(partition).all(|set| counted.contains(&set))
+    }
+
+    /// A replica knows of a set in which this operation does not count, or does not know one in which
+    /// it does.
+    pub(super) fn refused_as_stale(&mut self, now: Now, id: OpId, from: Slot) {
+        self.adopt(now);
+        if self.operations.get(id).is_some() {
+            self.stale.push((id, from));
+            let peer = self.peers.id(from);
+            self.ask_news(now, peer);
+        }
+    }
+
+    /// What a peer refused may be served now that both know the same.
+    pub(super) fn restart_refused_by(&mut self, now: Now, peer: NodeId) {
+        let Some(slot) = self.peers.slot(&peer) else {
+            return;
+        };
+        let (again, others) = self.stale.drain(..).partition(|(_, from)| *from == slot);
+        self.stale = others;
+        let again: Vec<(OpId, Slot)> = again;
+        for (id, _) in again {
+            self.restart(now, id);
+        }
+    }
+
+    /// Asks again those that refused and have not answered since.
+    pub(super) fn ask_those_who_refused(&mut self, now: Now) {
+        let operations = &self.operations;
+        self.stale.retain(|(id, _)| operations.get(*id).is_some());
+        let peers: BTreeSet<Slot> = self.stale.iter().map(|(_, from)| *from).collect();
+        for slot in peers {
+            let peer = self.peers.id(slot);
+            self.ask_news(now, peer);
+        }
+    }
+
+    /// Counts an operation anew, within its deadline. Answers to what was asked before find nothing.
+    fn restart(&mut self, now: Now, id: OpId) {
+        match self.operations.get(id) {
+            Some(InFlight::Read(_)) => {
+                if let Some(InFlight::Read(reading)) = self.operations.remove(id) {
+                    self.restart_read(now, reading);
+                }
+            }
+            Some(InFlight::Write(_)) => {
+                if let Some(InFlight::Write(writing)) = self.operations.remove(id) {
+                    self.restart_write(now, writing);
+                }
+            }
+            Some(InFlight::Forward(_) | InFlight::Hint(_)) | None => {}
+        }
+    }
+
+    fn restart_read(&mut self, now: Now, reading: Reading) {
+        self.parts.counters.restarts.add(1);
+        let key = Key::new(&reading.key);
+        let request = Request {
+            key: key.bytes,
+            operation: Operation::Get,
+            options: Options::default(),
+        };
+        let left_ms = reading.deadline_ms.saturating_sub(now.mono_ms);
+        let consistency = reading.consistency.within(left_ms);
+        let placement = self.place_for(key, &consistency);
+        let asker = reading.asker;
+        if placement.own.is_some() {
+            return self.begin_read(now, key, placement, &consistency, asker, reading.then);
+        }
+        let target = self.coordinator_for(&placement, None);
+        match target.filter(|_| reading.then.is_none()) {
+            Some(target) => self.pass_on(now, &request, &consistency, asker, target),
+            None => {
+                let failure = Failure::Failed {
+                    needed: consistency.r(),
+                    got: 0,
+                    why: Shortage::NoCoordinator,
+                };
+                self.complete(asker.ticket, failed(failure));
+            }
+        }
+    }
+
+    /// The record lies in this node's store; it is sent whole, because the delta is gone.
+    fn restart_write(&mut self, now: Now, mut writing: Writing) {
+        if writing.write.answer().is_some() {
+            return self.settle_write(now, writing);
+        }
+        self.parts.counters.restarts.add(1);
+        let placement = self.place_for(Key::new(&writing.key), &writing.consistency);
+        let sets = placement.sets();
+        let begun = Write::begin_jointly(
+            &placement.places,
+            placement.reachable,
+            sets,
+            &writing.consistency,
+        );
+        let Ok(mut write) = begun else {
+            let failure = Failure::Unknown {
+                needed: writing.consistency.w(),
+                got: 1,
+            };
+            return self.complete(writing.asker.ticket, failed(failure));
+        };
+        let answer = placement
+            .own
+            .and_then(|own| write.acked(own, Kept::InMemory));
+        writing.write = write;
+        if let Some(answer) = answer {
+            self.answer_write(&mut writing, answer);
+        }
+        self.delta.clear();
+        let delta = &mut self.delta;
+        self.parts
+            .store
+            .read(Key::new(&writing.key), &mut |stored| {
+                delta.extend(stored.iter().flat_map(|it| it.record().as_bytes()));
+            });
+        let key = std::mem::take(&mut writing.key);
+        let deadline_ms = writing.deadline_ms;
+        self.replicate(now, writing, &key, deadline_ms);
+        self.recycle(key);
+    }
+
+    /// The places of a partition that moves: those of every active set, the oldest first.
+    #[cold]
+    pub(super) fn place_jointly(&self, moving: &Moving, at: Partition, sloppy: bool) -> Placement {
+        let mut nodes: SmallVec<[Slot; 8]> = SmallVec::new();
+        let mut sets: SmallVec<[PlaceSet; 4]> = SmallVec::new();
+        for set in &moving.sets {
+            let mut mask = PlaceSet::EMPTY;
+            for node in set.replicas.iter().filter_map(|id| self.peers.slot(id)) {
+                let known = nodes.iter().position(|other| *other == node);
+                let place = known.unwrap_or_else(|| {
+                    nodes.push(node);
+                    nodes.len() - 1
+                });
+                mask.insert(place as u8);
+            }
+            sets.push(mask);
+        }
+        let mut placement = Placement {
+            places: SmallVec::new(),
+            reachable: PlaceSet::EMPTY,
+            own: None,
+            sets: Some(sets.into_vec().into()),
+        };
+        if nodes.len() > usize::from(MAX_PLACES) {
+            return placement; // too many changes at once: nothing can be reached until some are over
+        }
+        let up = |slot: Slot| slot == self.me || self.peers.is_up(slot);
+        let ring = &self.parts.ring;
+        let members = &nodes;
+        let mut fallbacks = ring
+            .fallbacks(at)
+            .map(|index| self.peers.member(index))
+            .filter(|slot| sloppy && up(*slot) && !members.contains(slot));
+        for (place, &node) in (0u8..).zip(&nodes) {
+            let stand_in = if up(node) { None } else { fallbacks.next() };
+            if node == self.me {
+                placement.own = Some(place);
+            }
+            if up(node) || stand_in.is_some() {
+                placement.reachable.insert(place);
+            }
+            placement.places.push(match stand_in {
+                Some(fallback) => PlaceInfo::fallback(fallback, node),
+                None => PlaceInfo::primary(node),
+            });
+        }
+        placement
+    }
+
+    /// The sets that a message about this key has to name before it is sent; `None` for a partition
+    /// that does not move.
+    #[inline]
+    pub(super) fn under(&self, key: &[u8]) -> Option<Under> {
+        if !self.in_motion {
+            return None;
+        }
+        let partition = self.partition(Key::new(key));
+        let moves = self.snapshot.moving.contains_key(&partition);
+        moves.then(|| Under(Arc::clone(&self.snapshot), partition))
+    }
+
+    /// Whether a node is in an active set of the key's partition.
+    pub(super) fn owns(&self, slot: Slot, key: Key<'_>) -> bool {
+        self.owners(self.partition(key)).contains(&slot)
+    }
+
+    pub(super) fn owners(&self, partition: Partition) -> SmallVec<[Slot; 8]> {
+        match self.snapshot.moving.get(&partition) {
+            Some(moving) => {
+                let ids = moving.sets.iter().flat_map(|set| &set.replicas);
+                ids.filter_map(|id| self.peers.slot(id)).collect()
+            }
+            None => {
+                let primaries = self.parts.ring.primaries(partition).iter();
+                primaries.map(|index| self.peers.member(*index)).collect()
+            }
+        }
+    }
+
+    /// Hands what this node holds of a partition that it has left to those that have it now, as hints,
+    /// and drops each record when all of them have it. Nothing acknowledged is only here: this is
+    /// for what sloppy writes left, and for convergence.
+    pub(super) fn drop_more(&mut self, now: Now) {
+        if self.handing_over.is_some() && self.hints.len() > 0 {
+            return;
+        }
+        let transition = Arc::clone(&self.parts.transition);
+        if let Some(mut handing) = self.handing_over.take() {
+            let stays = transition.with(|transfer| transfer.leaving() != Some(handing.partition));
+            if stays != Some(false) {
+                return;
+            }
+            for (key, digest) in handing.records.drain(..) {
+                self.parts.store.remove(Key::new(&key), digest);
+            }
+            // Sibling sets may have been among them: whoever numbered their values must not go on.
+            self.parts
+                .forgotten_siblings
+                .fetch_add(1, Ordering::Relaxed);
+            if handing.after.is_some() {
+                return self.hand_over(now, handing.partition, handing.after);
+            }
+            // What was written meanwhile is found now.
+            let mut empty = true;
+            let mut seen = |_: &[u8], _: henge_store::Stored<'_>| empty = false;
+            self.parts.store.scan(handing.partition, None, 1, &mut seen);
+            if empty {
+                transition.with(|transfer| transfer.dropped(handing.partition));
+            }
+            return;
+        }
+        let leaving = transition.with(|transfer| transfer.leaving()).flatten();
+        if let Some(partition) = leaving
+            && self.hints.is_empty()
+        {
+            self.hand_over(now, partition, None);
+        }
+    }
+
+    fn hand_over(&mut self, now: Now, partition: Partition, after: Option<Cursor>) {
+        let mut records = Vec::new();
+        let next = self
+            .parts
+            .store
+            .scan(partition, after, HANDED_OVER, &mut |key, stored| {
+                records.push((key.to_vec(), stored.digest));
+            });
+        let owners = self.owners(partition);
+        for (key, _) in &records {
+            for owner in &owners {
+                // Who has left too need not have it.
+                if !self.has_departed(&self.peers.id(*owner)) {
+                    self.keep_hint(now, *owner, key);
+                }
+            }
+        }
+        self.handing_over = Some(HandingOver {
+            partition,
+            after: next,
+            records,
+        });
+        self.deliver_hints(now);
+    }
+}
+
+/// A partition that moves, and the sets in which its operations count now.
+pub(super) struct Under(Arc<Snapshot>, Partition);
+
+impl Under {
+    pub(super) fn message(&self) -> Message<'_> {
+        let sets = self
+            .0
+            .moving
+            .get(&self.1)
+            .map_or(&[][..], |moving| &moving.wire);
+        Message::Under { sets }
+    }
+}
+
+impl Placement {
+    /// The sets in each of which an operation has to count; none if all places are one.
+    #[inline]
+    pub(super) fn sets(&self) -> &[PlaceSet] {
+        self.sets.as_deref().unwrap_or(&[])
+    }
+
+    /// How many places the largest set has.
+    pub(super) fn width(&self) -> usize {
+        let widths = self.sets().iter().map(|set| usize::from(set.len()));
+        widths.max().unwrap_or(self.places.len())
+    }
+}
