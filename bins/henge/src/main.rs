@@ -9,6 +9,7 @@ mod client;
 mod dev;
 mod export;
 mod flags;
+mod members;
 mod repair;
 mod ring;
 mod serve;
@@ -62,6 +63,10 @@ enum Command {
     Repair(repair::Repair),
     /// Print a node's own records, or part of them
     Export(export::Export),
+    /// Let a member leave the cluster
+    Leave(members::Leave),
+    /// Give a member another share of the partitions
+    Reweight(members::Reweight),
 }
 
 fn main() -> ExitCode {
@@ -77,6 +82,8 @@ fn main() -> ExitCode {
         Command::Status(status) => client::block_on(status.run()),
         Command::Repair(repair) => client::block_on(repair.run()),
         Command::Export(export) => client::block_on(export.run()),
+        Command::Leave(leave) => client::block_on(leave.run()),
+        Command::Reweight(reweight) => client::block_on(reweight.run()),
     };
     match outcome {
         Ok(code) => code,

@@ -40,6 +40,9 @@ pub use export::{ChangesPage, Export, ExportPage, Exported};
 mod handle;
 pub use handle::{Handle, NodeInfo, PeerInfo, ReplicaView};
 
+mod change;
+pub use change::{Change, ChangePlan, ChangeRefused};
+
 mod node;
 pub use node::{Node, NodeBuilder, StartError};
 

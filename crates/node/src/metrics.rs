@@ -83,6 +83,41 @@ pub(crate) fn render(shared: &Shared) -> String {
         "Members of the ring.",
         members,
     );
+    let moving = shared.transition.status();
+    for (name, kind, help, value) in [
+        (
+            "partitions_in_motion",
+            "gauge",
+            "Partitions with more than one replica set.",
+            moving.in_motion,
+        ),
+        (
+            "partitions_to_pull",
+            "gauge",
+            "Partitions this node has to pull.",
+            moving.to_pull,
+        ),
+        (
+            "partitions_to_drop",
+            "gauge",
+            "Partitions this node has left and holds.",
+            moving.to_drop,
+        ),
+        (
+            "bytes_pulled_total",
+            "counter",
+            "Bytes of partitions pulled.",
+            moving.bytes_pulled,
+        ),
+    ] {
+        line(
+            &mut out,
+            &format!("henge_transfer_{name}"),
+            kind,
+            help,
+            value,
+        );
+    }
     let ready = u64::from(shared.unready().is_none());
     line(
         &mut out,

@@ -41,9 +41,9 @@ pub use scanning::{
 
 mod sweeping;
 pub use sweeping::{
-    a_life_cut_short_is_kept_for_the_grace, a_sweep_counts_the_siblings_it_took,
-    a_sweep_takes_what_is_due_and_nothing_else, a_sweep_tells_what_it_gave_back,
-    swept_tables_give_their_memory_back,
+    a_life_cut_short_is_kept_for_the_grace, a_record_is_removed_as_it_was_seen,
+    a_sweep_counts_the_siblings_it_took, a_sweep_takes_what_is_due_and_nothing_else,
+    a_sweep_tells_what_it_gave_back, swept_tables_give_their_memory_back,
 };
 
 mod filling;
@@ -83,7 +83,7 @@ macro_rules! engine_suite {
             a_life_cut_short_is_kept_for_the_grace,
             a_sweep_counts_the_siblings_it_took,
             a_sweep_tells_what_it_gave_back,
-            swept_tables_give_their_memory_back,
+            swept_tables_give_their_memory_back, a_record_is_removed_as_it_was_seen,
             a_full_store_lets_go_of_the_shortest_records,
             a_full_store_lets_records_shrink,
             a_full_store_refuses_and_keeps_what_it_has,

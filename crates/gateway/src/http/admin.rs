@@ -53,12 +53,20 @@ pub(super) async fn ring(State(door): State<Door>) -> Json<Value> {
 pub(super) async fn members(State(door): State<Door>) -> Json<Value> {
     let usage = door.node.usage();
     let info = door.node.info();
+    let moving = door.node.transition();
     Json(json!({
         "node": info.id.to_string(),
         "ready": door.node.is_ready(),
         "started_ms": info.started_ms,
         "records": usage.records,
         "bytes": usage.bytes,
+        "moving": {
+            "partitions": moving.in_motion,
+            "to_pull": moving.to_pull,
+            "to_drop": moving.to_drop,
+            "bytes_pulled": moving.bytes_pulled,
+            "left": moving.left,
+        },
         "members": ring_view::members_json(&door.node),
     }))
 }

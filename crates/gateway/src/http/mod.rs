@@ -7,6 +7,7 @@
 //! | `POST /v1/buckets/{bucket}/keys/{key}/touch?ttl_ms=` | its deadline |
 //! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
 //! | `GET POST /v1/repair`, `GET /v1/export`, `/v1/changes` | anti-entropy; this node's own records |
+//! | `POST /v1/members/{leave,reweight}?node=&weight=&apply=` | what a change of the ring moves; makes it |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for machines |
 //! | `GET /` | a page for people |
 //!
@@ -32,6 +33,7 @@ mod bearer;
 mod body;
 mod dashboard;
 mod keys;
+mod members;
 mod operating;
 mod params;
 mod serve;
@@ -70,6 +72,7 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
         .route("/v1/buckets/{bucket}/keys/{key}/touch", post(keys::touch))
         .route("/v1/ring", get(admin::ring))
         .route("/v1/members", get(admin::members))
+        .route("/v1/members/{change}", post(members::change))
         .route("/v1/explain/{key}", get(admin::explain))
         .route(
             "/v1/repair",
@@ -106,6 +109,7 @@ async fn count(State(door): State<Door>, request: Request, next: Next) -> Respon
         "/v1/repair" => "repair",
         "/v1/export" => "export",
         "/v1/changes" => "changes",
+        path if path.starts_with("/v1/members/") => "change",
         "/metrics" => "metrics",
         "/healthz" => "healthz",
         "/readyz" => "readyz",
