@@ -200,6 +200,8 @@ fn expiries_cause_no_repair() {
         seed: 7,
         n: 3,
         skew_ms: vec![-200, 200, 0, 100, -100],
+        founders: 5,
+        sources: 2,
         weather: Weather::FAIR,
         detect: SECOND,
         reconnect: SECOND / 10,
