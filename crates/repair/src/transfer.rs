@@ -198,6 +198,11 @@ impl Transfer {
         self.incoming.next_pull(now_ms, up)
     }
 
+    /// A new process takes over: answers to what the old one asked will not come.
+    pub fn resume(&mut self) {
+        self.incoming.resume();
+    }
+
     /// A page has been merged into this node's store.
     pub fn pulled(&mut self, pull: &Pull, page: Page) {
         self.incoming.pulled(pull, page);

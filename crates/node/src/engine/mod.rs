@@ -208,6 +208,9 @@ impl Engine {
             parts,
         };
         engine.plan();
+        if engine.parts.thread == 0 {
+            engine.parts.transition.with(|transfer| transfer.resume());
+        }
         engine.adopt(now);
         engine
     }

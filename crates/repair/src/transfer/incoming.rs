@@ -199,6 +199,11 @@ impl Incoming {
         }
     }
 
+    /// The process that had asked for pages is gone: nothing is in flight any more.
+    pub fn resume(&mut self) {
+        self.jobs.values_mut().for_each(|job| job.in_flight = false);
+    }
+
     /// Partitions to pull.
     pub fn len(&self) -> usize {
         self.jobs.len()
