@@ -61,9 +61,12 @@ pub struct LinkConfig {
     pub call_time: Duration,
     /// Control-plane requests of the peer worked on at a time; more are answered "throttled".
     pub control_requests: usize,
-    /// Time between pings.
+    /// Time between pings while something is asked of the peer.
     pub ping_every: Duration,
-    /// Silence after which the link is given up. It is noticed at most half a `ping_every` later.
+    /// Time between pings while nothing is: so that fifty nodes at rest leave each other alone.
+    pub idle_ping_every: Duration,
+    /// Silence, while the peer owes an answer, after which the link is given up. It is noticed at
+    /// most half a `ping_every` later.
     pub silence: Duration,
 }
 
@@ -77,6 +80,7 @@ impl Default for LinkConfig {
             call_time: Duration::from_secs(5),
             control_requests: 256,
             ping_every: Duration::from_millis(500),
+            idle_ping_every: Duration::from_secs(10),
             silence: Duration::from_millis(1500),
         }
     }

@@ -10,7 +10,9 @@ use super::{Link, LinkDown};
 /// Pings the peer and closes the link after too long a silence; returns then.
 ///
 /// Silence is counted in ticks of this thread, not read off a clock: a node that was itself paused
-/// finds one tick on waking, not a peer that has been silent all the while.
+/// finds one tick on waking, not a peer that has been silent all the while. It is counted only while
+/// the peer owes an answer, to a batch or a ping. A link at rest is pinged seldom: that its peer is
+/// gone is found out by gossip, or within the same time as ever once something is sent.
 pub(super) async fn keep_alive(link: Rc<Link>) {
     // Ticks per ping, and the part of a ping's period by which silence may be noticed late.
     const TICKS: u32 = 2;
@@ -19,7 +21,9 @@ pub(super) async fn keep_alive(link: Rc<Link>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
     let mut pings = FuturesUnordered::from_iter([ping(Rc::clone(&link), 0)]);
-    let (mut number, mut quiet, mut heard) = (0u32, 0u32, link.mux.reads());
+    let idle_ticks = (link.config.idle_ping_every.as_millis() / tick.as_millis()).max(1) as u32;
+    let (mut unpinged, mut number) = (0u32, 0u64);
+    let (mut quiet, mut heard) = (0u32, link.mux.reads());
     while link.is_up() {
         tokio::select! {
             biased;
@@ -28,23 +32,32 @@ pub(super) async fn keep_alive(link: Rc<Link>) {
             _ = ticks.tick() => {}
         }
         let reads = link.mux.reads();
-        quiet = if reads == heard { quiet + 1 } else { 0 };
+        let asked = link.in_flight_batches.get() > 0;
+        let is_owed = asked || !pings.is_empty();
+        quiet = if reads == heard && is_owed {
+            quiet + 1
+        } else {
+            0
+        };
         heard = reads;
         if tick * quiet >= link.config.silence {
             link.close(LinkDown::Silent(link.config.silence));
         }
-        number = number.wrapping_add(1);
-        if number.is_multiple_of(TICKS) && pings.is_empty() {
-            pings.push(ping(Rc::clone(&link), u64::from(number)));
+        unpinged += 1;
+        let wait = if asked { TICKS } else { idle_ticks };
+        if unpinged >= wait && pings.is_empty() {
+            (unpinged, number) = (0, number + 1);
+            pings.push(ping(Rc::clone(&link), number));
         }
     }
 }
 
-/// One ping; a failed one needs no report, the silence will tell.
+/// One ping; a failed one needs no report, the silence will tell. It waits for longer than the
+/// silence that ends the link, or the peer would owe nothing any more when that is over.
 async fn ping(link: Rc<Link>, number: u64) {
     let start = Instant::now();
     link.pinged.set(Some(start));
-    if link.ping(number, link.config.silence).await.is_ok() {
+    if link.ping(number, 2 * link.config.silence).await.is_ok() {
         link.round_trip.set(Some(start.elapsed()));
     }
     link.pinged.set(None);
