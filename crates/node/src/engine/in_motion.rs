@@ -326,7 +326,7 @@ impl Engine {
     /// and drops each record when all of them have it. Nothing acknowledged is only here: this is
     /// for what sloppy writes left, and for convergence.
     pub(super) fn drop_more(&mut self, now: Now) {
-        if self.handing_over.is_some() && self.hints.len() > 0 {
+        if self.handing_over.is_some() && !self.hints.is_empty() {
             return;
         }
         let transition = Arc::clone(&self.parts.transition);
