@@ -190,7 +190,7 @@ pub(super) const MESSAGES: Target = Target {
     about: "batches of messages between nodes: what is decoded encodes to the same bytes",
     longest: 4096,
     seeds: message_seeds,
-    tokens: &[&[1], &[2], &[3], &[4], &[5], &[6]],
+    tokens: &[&[1], &[2], &[3], &[4], &[5], &[6], &[7], &[8]],
     make: || Box::new(messages),
 };
 
@@ -245,7 +245,7 @@ const BATCH_LIMITS: Limits = Limits {
 
 fn messages(input: &[u8], _: &mut Rng) -> Behaviour {
     let mut signature = Signature::default();
-    let (mut encoded, mut tags) = (Vec::new(), 0_u8);
+    let (mut encoded, mut tags) = (Vec::new(), 0_u16);
     let mut batch = Messages::new(input);
     for message in batch.by_ref() {
         match message {
@@ -261,7 +261,7 @@ fn messages(input: &[u8], _: &mut Rng) -> Behaviour {
             }
         }
     }
-    signature.note([tags]).size(encoded.len());
+    signature.note(tags.to_le_bytes()).size(encoded.len());
     assert!(batch.next().is_none(), "goes on after its end");
     assert!(input.starts_with(&encoded), "encodes to other bytes");
     for message in Messages::with_limits(input, BATCH_LIMITS).flatten() {

@@ -27,15 +27,18 @@ pub fn a_record_is_removed_as_it_was_seen(make: Make<'_>) {
     for number in 0..3 {
         put(&*store, &key(number), &value(1, 9, b"v")).expect("there is no limit");
     }
-    let digest = |number| store.digest(crate::Key::new(&key(number)));
+    let digest = |number| store.digest(super::records::key(&key(number)));
     let seen = digest(1).expect("it was put");
     put(&*store, &key(2), &value(2, 9, b"other")).expect("there is no limit");
     assert!(
-        !store.remove(crate::Key::new(&key(2)), seen),
+        !store.remove(super::records::key(&key(2)), seen),
         "it has changed"
     );
-    assert!(store.remove(crate::Key::new(&key(1)), seen));
-    assert!(!store.remove(crate::Key::new(&key(1)), seen), "it is gone");
+    assert!(store.remove(super::records::key(&key(1)), seen));
+    assert!(
+        !store.remove(super::records::key(&key(1)), seen),
+        "it is gone"
+    );
     assert_eq!(
         (get(&*store, &key(1)), store.usage().records),
         (None, empty + 2)
