@@ -142,14 +142,41 @@ impl Engine {
         ) {
             return;
         }
+        let outcome = decode_outcome(outcome);
+        let unready = outcome
+            .as_ref()
+            .is_some_and(|outcome| matches!(outcome.result, Err(Failure::NotReady(_))));
+        if unready && self.pass_on_again(OpId(op)) {
+            return;
+        }
         let Some(InFlight::Forward(forwarding)) = self.operations.remove(OpId(op)) else {
             return;
         };
-        let outcome = decode_outcome(outcome).unwrap_or_else(|| {
+        let outcome = outcome.unwrap_or_else(|| {
             self.parts.counters.bad_messages.add(1);
             failed(forwarding.silence())
         });
         self.complete(forwarding.asker.ticket, outcome);
+    }
+
+    /// The coordinator has just joined or come back, and did nothing: another one may be asked, also
+    /// for a write.
+    fn pass_on_again(&mut self, id: OpId) -> bool {
+        let Some(InFlight::Forward(forwarding)) = self.operations.get(id) else {
+            return false;
+        };
+        if forwarding.attempts >= MOST_ATTEMPTS {
+            return false;
+        }
+        let Some(target) = self.next_coordinator(id, forwarding.target) else {
+            return false;
+        };
+        if let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) {
+            forwarding.target = target;
+            forwarding.attempts += 1;
+        }
+        self.send_forward(id);
+        true
     }
 
     /// The coordinator's link went down. A read goes to another node; a write may have happened.

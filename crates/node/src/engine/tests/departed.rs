@@ -72,3 +72,21 @@ fn a_write_that_ends_after_its_replica_was_replaced_is_owed_to_the_successor() {
             .all(|node| cluster.engine(id(*node)).hints_waiting() == 0)
     );
 }
+
+/// A load test against a real cluster saw one request fail while a node joined: it had been passed
+/// on to the newcomer, which said that it was not ready, though others were.
+#[test]
+fn a_request_is_passed_on_again_where_a_node_is_not_ready() {
+    let mut cluster = Cluster::new(5);
+    for number in 0..60 {
+        cluster
+            .run(1, &format!("k{number}"), put("v"))
+            .expect("written");
+    }
+    cluster.engine(id(3)).set_filled(false);
+    for number in 0..60 {
+        let key = format!("k{number}");
+        assert_eq!(cluster.get(1, &key).as_deref(), Some(&b"v"[..]), "{key}");
+        cluster.run(1, &key, put("w")).expect("written");
+    }
+}
