@@ -159,13 +159,14 @@ impl Engine {
         self.complete(forwarding.asker.ticket, outcome);
     }
 
-    /// The coordinator has just joined or come back, and did nothing: another one may be asked, also
-    /// for a write.
+    /// The coordinator has just joined or come back: another one may be asked. Not for a write: of two
+    /// answers to a message that the network doubled, the second would be taken for that of the next
+    /// node, and the write be called failed while that one carries it out (seed 700169).
     fn pass_on_again(&mut self, id: OpId) -> bool {
         let Some(InFlight::Forward(forwarding)) = self.operations.get(id) else {
             return false;
         };
-        if forwarding.attempts >= MOST_ATTEMPTS {
+        if !forwarding.is_read || forwarding.attempts >= MOST_ATTEMPTS {
             return false;
         }
         let Some(target) = self.next_coordinator(id, forwarding.target) else {
