@@ -21,7 +21,7 @@
 //! [`answered`](AntiEntropy::answered). The store is an argument of each call.
 //!
 //! Bounds: so many exchanges at a time, one for a partition; so many bytes a second
-//! ([`Throttle`](crate::Throttle)); a question that is not answered in time ends its session, and the
+//! ([`Throttle`]); a question that is not answered in time ends its session, and the
 //! next round begins another. The instants of all sessions are this node's wall clock, and a peer whose clock
 //! is further off than [`Settings::clocks_ms`] is not answered, since the two could not agree on
 //! what counts.
