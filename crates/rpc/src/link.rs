@@ -38,6 +38,9 @@ use crate::{
 mod calls;
 pub use calls::{BatchLost, CallError, SendRefusal, Unsent};
 
+mod checked;
+use checked::Checked;
+
 mod handler;
 pub use handler::PeerHandler;
 
@@ -142,7 +145,7 @@ pub struct Link {
     config: LinkConfig,
     stats: Arc<LinkStats>,
     mux: Rc<Mux>,
-    client: PeerClient,
+    client: PeerClient<Checked>,
     context: context::Context,
     unsent: RefCell<VecDeque<Bytes>>,
     in_flight_bytes: Cell<usize>,
@@ -197,7 +200,8 @@ impl Link {
         // The link's own bounds are met first; control calls come on top of the batches.
         client_config.max_in_flight_requests = 2 * config.in_flight_batches + 64;
         let client::NewClient { client, dispatch } =
-            PeerClient::new(client_config, ClientHalf(Rc::clone(&mux)));
+            client::new(client_config, ClientHalf(Rc::clone(&mux)));
+        let client = PeerClient::from(Checked(client));
         let link = Rc::new(Self {
             hello,
             config,

@@ -4,6 +4,7 @@ mod rig;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use henge_rpc::{FrameError, LinkConfig, LinkDown};
 use proptest::prelude::*;
 use rig::{End, HIGH, end, local, until};
@@ -92,6 +93,32 @@ fn an_impossible_duration_closes_the_link_without_a_panic() {
             (a.stats.frames_malformed.get(), a.stats.panics.get()),
             (1, 0)
         );
+    });
+}
+
+/// Found by the fuzzer once links pinged as soon as they were up: tarpc's own client panics here.
+#[test]
+fn an_answer_to_another_method_is_an_error_and_no_panic() {
+    local(async {
+        let (mut raw, a) = raw_peer(LinkConfig::default());
+        let asking = a.link.scan(Bytes::new(), Duration::from_secs(60));
+        let answering = async {
+            let _ = raw.read(&mut [0; 64]).await.expect("open");
+            // To the link's first ping, and to the question.
+            for id in [0u64, 1] {
+                let response = (id, 0u32, APPLY, Bytes::from_static(&[7]));
+                let body = postcard::to_stdvec(&response).expect("encodes");
+                raw.write_all(&framed(2, &body)).await.expect("open");
+            }
+        };
+        let (asked, ()) = tokio::join!(asking, answering);
+        let error = format!("{:?}", asked.expect_err("an answer of another kind"));
+        assert!(
+            error.contains("asked for Scan, the peer answered to Apply"),
+            "{error}"
+        );
+        assert_eq!(a.stats.panics.get(), 0);
+        assert!(a.link.is_up());
     });
 }
 
