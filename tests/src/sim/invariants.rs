@@ -39,10 +39,8 @@ pub(super) fn an_acknowledgement_covers_w_distinct_places<A>(
         let holds = world.nodes[world.number(place.node)]
             .store
             .record(ask.key.as_bytes());
-        // Since the ring changed it may have handed the record over to those who own it now.
-        let number = world.number(place.node);
-        let handed_over = world.has_changed() && !world.owners(&ask.key).contains(&number);
-        if !handed_over && !descends(holds.as_deref(), ask, lineage) {
+        let holds = descends(holds.as_deref(), ask, lineage);
+        if !holds && !was_handed_over(world, ask, place.node, receipt.needed, lineage) {
             return Err(format!(
                 "{} said that it holds {ask:?}, and does not",
                 place.node.short()
@@ -73,6 +71,27 @@ pub(super) fn an_acknowledgement_covers_w_distinct_places<A>(
         ));
     }
     Ok(())
+}
+
+/// Whether a node that lacks a write may have given it away: the ring has changed, the node does not
+/// own the key any more, and enough others hold what it held.
+fn was_handed_over<A>(
+    world: &World<A>,
+    ask: &Ask,
+    node: NodeId,
+    needed: u8,
+    lineage: &Lineage,
+) -> bool {
+    let number = world.number(node);
+    if !world.has_changed() || world.owners(&ask.key).contains(&number) {
+        return false;
+    }
+    let records = world
+        .nodes
+        .iter()
+        .map(|node| node.store.record(ask.key.as_bytes()));
+    let holders = records.filter(|record| descends(record.as_deref(), ask, lineage));
+    holders.count() >= usize::from(needed)
 }
 
 /// Whether a replica's record holds a write, or what came after it.

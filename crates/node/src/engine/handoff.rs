@@ -22,7 +22,15 @@ const PATIENCE_MS: u64 = 2_000;
 impl Engine {
     /// Remembers that `target` lacks the record under `key`.
     pub(super) fn keep_hint(&mut self, now: Now, target: Slot, key: &[u8]) {
-        if target == self.me || self.neither_hints_nor_read_repair {
+        if !self.neither_hints_nor_read_repair {
+            self.owe(now, target, key);
+        }
+    }
+
+    /// The same, also where hints are left out: a record that is about to be dropped here is not left
+    /// to anti-entropy.
+    fn owe(&mut self, now: Now, target: Slot, key: &[u8]) {
+        if target == self.me {
             return;
         }
         if !self.peers.is_up(target) && self.has_departed(&self.peers.id(target)) {
@@ -120,11 +128,12 @@ impl Engine {
         }
     }
 
-    /// Everybody who holds the key now, and has not left, is owed its record.
-    fn owe_owners(&mut self, now: Now, key: &[u8]) {
+    /// Everybody who holds the key now, and has not left, is owed its record. Who has left too need not
+    /// have it.
+    pub(super) fn owe_owners(&mut self, now: Now, key: &[u8]) {
         for owner in self.owners(self.partition(Key::new(key))) {
             if !self.has_departed(&self.peers.id(owner)) {
-                self.keep_hint(now, owner, key);
+                self.owe(now, owner, key);
             }
         }
     }

@@ -35,6 +35,8 @@ pub(super) struct HandingOver {
     partition: Partition,
     after: Option<Cursor>,
     records: Vec<(Vec<u8>, u64)>,
+    /// How many hints had been given up when these were kept.
+    given_up: u64,
 }
 
 impl Engine {
@@ -325,44 +327,58 @@ impl Engine {
     /// Hands what this node holds of a partition that it has left to those that have it now, as hints,
     /// and drops each record when all of them have it. Nothing acknowledged is only here: this is
     /// for what sloppy writes left, and for convergence.
+    ///
+    /// No hint left means that every owner has acknowledged, unless hints were given up meanwhile:
+    /// for want of room or for their age. Whose they were is not known, so the partition begins anew.
     pub(super) fn drop_more(&mut self, now: Now) {
-        if self.handing_over.is_some() && !self.hints.is_empty() {
+        if !self.hints.is_empty() {
             return;
         }
         let transition = Arc::clone(&self.parts.transition);
-        if let Some(mut handing) = self.handing_over.take() {
-            let stays = transition.with(|transfer| transfer.leaving() != Some(handing.partition));
-            if stays != Some(false) {
-                return;
+        let leaving = transition.with(|transfer| transfer.leaving()).flatten();
+        match self.handing_over.take() {
+            None => {
+                if let Some(partition) = leaving {
+                    self.hand_over(now, partition, None);
+                }
             }
-            for (key, digest) in handing.records.drain(..) {
-                self.parts.store.remove(Key::new(&key), digest);
+            // It is a member again, or another partition comes first now.
+            Some(handing) if leaving != Some(handing.partition) => {}
+            Some(handing) if handing.given_up != self.hints_given_up() => {
+                self.hand_over(now, handing.partition, None);
             }
+            Some(handing) => self.drop_handed_over(now, handing),
+        }
+    }
+
+    /// Every owner has these records: they go, and the next of the partition follow.
+    fn drop_handed_over(&mut self, now: Now, handing: HandingOver) {
+        let partition = handing.partition;
+        for (key, digest) in &handing.records {
+            self.parts.store.remove(Key::new(key), *digest);
+        }
+        if !handing.records.is_empty() {
             // Sibling sets may have been among them: whoever numbered their values must not go on.
             self.parts
                 .forgotten_siblings
                 .fetch_add(1, Ordering::Relaxed);
-            if handing.after.is_some() {
-                return self.hand_over(now, handing.partition, handing.after);
-            }
-            // What was written meanwhile is found now.
-            let mut empty = true;
-            let mut seen = |_: &[u8], _: henge_store::Stored<'_>| empty = false;
-            self.parts.store.scan(handing.partition, None, 1, &mut seen);
-            if empty {
-                transition.with(|transfer| transfer.dropped(handing.partition));
-            }
-            return;
         }
-        let leaving = transition.with(|transfer| transfer.leaving()).flatten();
-        if let Some(partition) = leaving
-            && self.hints.is_empty()
-        {
-            self.hand_over(now, partition, None);
+        if handing.after.is_some() {
+            return self.hand_over(now, partition, handing.after);
+        }
+        // What was written meanwhile is found now.
+        let mut empty = true;
+        let mut seen = |_: &[u8], _: henge_store::Stored<'_>| empty = false;
+        self.parts.store.scan(partition, None, 1, &mut seen);
+        if empty {
+            self.parts
+                .transition
+                .with(|transfer| transfer.dropped(partition));
         }
     }
 
     fn hand_over(&mut self, now: Now, partition: Partition, after: Option<Cursor>) {
+        let given_up = self.hints_given_up();
         let mut records = Vec::new();
         let next = self
             .parts
@@ -370,21 +386,22 @@ impl Engine {
             .scan(partition, after, HANDED_OVER, &mut |key, stored| {
                 records.push((key.to_vec(), stored.digest));
             });
-        let owners = self.owners(partition);
         for (key, _) in &records {
-            for owner in &owners {
-                // Who has left too need not have it.
-                if !self.has_departed(&self.peers.id(*owner)) {
-                    self.keep_hint(now, *owner, key);
-                }
-            }
+            self.owe_owners(now, key);
         }
         self.handing_over = Some(HandingOver {
             partition,
             after: next,
             records,
+            given_up,
         });
         self.deliver_hints(now);
+    }
+
+    /// Hints that ended without an acknowledgement and without another hint in their stead.
+    fn hints_given_up(&self) -> u64 {
+        let counts = self.hints.counts();
+        counts.overflowed + counts.expired
     }
 }
 

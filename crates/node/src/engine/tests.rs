@@ -14,12 +14,15 @@ use crate::{
 
 mod departed;
 mod full;
+mod handing_over;
 mod ranking;
 mod scaling;
 
 struct Cluster {
     nodes: BTreeMap<NodeId, (Engine, Arc<MemoryStore>)>,
     down: Vec<NodeId>,
+    /// Whether batches get lost, while questions arrive.
+    only_calls: bool,
     now: Now,
     tokens: u64,
     /// Bytes of batches and their answers.
@@ -95,6 +98,7 @@ impl Cluster {
         let mut cluster = Self {
             nodes,
             down: Vec::new(),
+            only_calls: false,
             now,
             tokens: 0,
             carried: 0,
@@ -129,19 +133,41 @@ impl Cluster {
         self.deliver();
     }
 
-    /// Carries batches and replies until nothing is left to carry.
+    /// Carries batches, questions and their answers until nothing is left to carry.
     fn deliver(&mut self) {
+        while self.carry_calls() | self.carry_batches() {}
+    }
+
+    fn carry_calls(&mut self) -> bool {
         let now = self.now;
+        let mut calls = Vec::new();
+        for (&from, (engine, _)) in &mut self.nodes {
+            engine.take_calls(&mut |to, call, question| calls.push((from, to, call, question)));
+        }
+        for (from, to, call, question) in &calls {
+            if self.down.contains(from) || self.down.contains(to) {
+                continue;
+            }
+            let answer = self.engine(*to).receive_call(now, *from, question);
+            self.engine(*from).call_answered(now, *call, Some(&answer));
+        }
+        !calls.is_empty()
+    }
+
+    fn carry_batches(&mut self) -> bool {
+        let now = self.now;
+        let mut carried = false;
         loop {
             let mut batches = Vec::new();
             for (&from, (engine, _)) in &mut self.nodes {
                 engine.take_batches(&mut |to, batch| batches.push((from, to, batch.clone())));
             }
             if batches.is_empty() {
-                return;
+                return carried;
             }
+            carried = true;
             for (from, to, batch) in batches {
-                if self.down.contains(&from) || self.down.contains(&to) {
+                if self.only_calls || self.down.contains(&from) || self.down.contains(&to) {
                     continue;
                 }
                 let mut replies = Vec::new();
