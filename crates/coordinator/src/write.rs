@@ -19,6 +19,9 @@
 //! the places that have not said anything, because certainty is worth more to the client than the
 //! wait.
 //!
+//! A write that is counted anew, because its places have changed, lies where the old ones were: it
+//! never ends as *failed* ([`begin_again`](Write::begin_again)).
+//!
 //! After the answer, acknowledgements keep coming in and are counted. What is then left is
 //! [`owed`](Write::owed).
 
@@ -100,6 +103,8 @@ pub struct Write {
     durable: PlaceSet,
     /// Places where the record may lie although nobody acknowledged it: sent, then lost.
     doubtful: PlaceSet,
+    /// Whether a node that fills none of these places may have it: it was sent to others before.
+    elsewhere: bool,
     refusal: Option<Refusal>,
     answer: Option<WriteAnswer>,
 }
@@ -160,9 +165,37 @@ impl Write {
             mode: asked.mode(),
             durable: PlaceSet::EMPTY,
             doubtful: PlaceSet::EMPTY,
+            elsewhere: false,
             refusal: None,
             answer: None,
         })
+    }
+
+    /// As [`begin_jointly`](Self::begin_jointly), for a write that was begun before, with other places:
+    /// the local store or those may keep it, and may spread it. So it never fails, whatever the
+    /// new places answer.
+    ///
+    /// # Errors
+    /// [`WriteError::Unknown`] when fewer places can be reached than W.
+    ///
+    /// # Panics
+    /// As [`begin`](Self::begin).
+    pub fn begin_again(
+        places: &[PlaceInfo],
+        reachable: PlaceSet,
+        sets: &[PlaceSet],
+        asked: &Consistency,
+    ) -> Result<Self, WriteError> {
+        match Self::begin_jointly(places, reachable, sets, asked) {
+            Ok(write) => Ok(Self {
+                elsewhere: true,
+                ..write
+            }),
+            Err(_) => Err(WriteError::Unknown {
+                needed: asked.w(),
+                got: 0,
+            }),
+        }
     }
 
     /// A place keeps the record. In strict mode a fallback's acknowledgement is not counted.
@@ -264,10 +297,12 @@ impl Write {
 
     /// The places that lack an acknowledgement although some replica keeps the record: each is owed
     /// a hint. Empty when no replica is known to keep it, above all after *failed*: a failed write
-    /// must not spread. To be read when the operation ends.
+    /// must not spread. (Of one that was begun before, whoever gives the hint keeps the record.) To be
+    /// read when the operation ends.
     pub fn owed(&self) -> impl Iterator<Item = Owed> {
         let failed = matches!(self.answer, Some(Err(WriteError::Failed { .. })));
-        let lacking = match failed || self.tally.got() == 0 {
+        let kept = self.tally.got() > 0 || self.elsewhere;
+        let lacking = match failed || !kept {
             true => PlaceSet::EMPTY,
             false => PlaceSet::first(self.tally.places()).difference(self.tally.acked()),
         };
@@ -325,14 +360,17 @@ impl Write {
 
     /// Whether the places that are silent decide between *failed* and *unknown*.
     fn may_still_fail(&self) -> bool {
-        self.tally.got() == 0 && self.doubtful.is_empty() && !self.tally.unanswered().is_empty()
+        !self.may_lie_somewhere() && !self.tally.unanswered().is_empty()
+    }
+
+    /// Whether anybody has it or may have it, leaving aside the places that are silent.
+    fn may_lie_somewhere(&self) -> bool {
+        self.tally.got() > 0 || !self.doubtful.is_empty() || self.elsewhere
     }
 
     fn shortfall(&self) -> WriteError {
         let (needed, got) = (self.tally.need(), self.tally.got());
-        let may_lie_somewhere =
-            got > 0 || !self.doubtful.is_empty() || !self.tally.unanswered().is_empty();
-        match may_lie_somewhere {
+        match self.may_lie_somewhere() || !self.tally.unanswered().is_empty() {
             true => WriteError::Unknown { needed, got },
             false => WriteError::Failed { needed, got },
         }

@@ -96,6 +96,9 @@ pub struct TransitionStatus {
 struct Inner {
     transfer: Option<Transfer>,
     snapshot: Arc<Snapshot>,
+    /// When records of a partition were last handed over and dropped, in monotonic milliseconds. At
+    /// most one entry per partition.
+    dropped_ms: BTreeMap<Partition, u64>,
 }
 
 /// See the module's text.
@@ -173,6 +176,19 @@ impl Transition {
             left: transfer.has_left(),
         });
         status.unwrap_or_default()
+    }
+
+    /// From now on records of a partition that this node has left are dropped: others have them.
+    pub(crate) fn drops(&self, partition: Partition, now_ms: u64) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.dropped_ms.insert(partition, now_ms);
+    }
+
+    /// Whether that has happened since then: the store may have held something that it lacks now.
+    pub(crate) fn has_dropped(&self, partition: Partition, since_ms: u64) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = inner.dropped_ms.get(&partition);
+        last.is_some_and(|last| *last >= since_ms)
     }
 
     /// Asks or tells the machine something; `None` before the cluster exists.

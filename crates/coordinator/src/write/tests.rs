@@ -33,6 +33,18 @@ fn write(w: u8, places: u8) -> Write {
     .unwrap()
 }
 
+/// The same, begun before with other places.
+fn write_again(w: u8, places: u8) -> Write {
+    let infos = primaries(u16::from(places));
+    Write::begin_again(
+        &infos,
+        PlaceSet::first(places),
+        &[],
+        &consistency(Mode::Sloppy, w, places),
+    )
+    .unwrap()
+}
+
 /// What comes of one message, and whether its replica applied it.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
@@ -122,6 +134,34 @@ proptest! {
             true => prop_assert!(owed.is_empty()),
             false => prop_assert_eq!(owed.union(acked), PlaceSet::first(places)),
         }
+    }
+
+    /// Whatever the new places answer: once begun before, never called failed; and *ok* needs as many
+    /// of the new ones as ever.
+    #[test]
+    fn a_write_that_was_begun_before_never_fails(fates in fates(), w in 1u8..8) {
+        let places = fates.len() as u8;
+        let w = w.min(places);
+        let mut write = write_again(w, places);
+        let mut answers = Vec::new();
+        for (place, fate) in (0..).zip(&fates) {
+            answers.extend(match fate {
+                Fate::Acked => write.acked(place, Kept::InMemory),
+                Fate::Silent | Fate::AppliesAfterTheEnd => None,
+                Fate::LostAfterApplying | Fate::LostBeforeApplying => write.lost(place),
+                Fate::Refused => write.refused(place, Refusal::Full),
+            });
+        }
+        answers.extend(write.deadline());
+        let acked = fates.iter().filter(|fate| matches!(fate, Fate::Acked)).count();
+        prop_assert_eq!(answers.len(), 1, "{:?}", answers);
+        match answers[0] {
+            Ok(()) => prop_assert!(acked >= usize::from(w)),
+            Err(WriteError::Unknown { .. }) => prop_assert!(acked < usize::from(w)),
+            Err(WriteError::Failed { .. }) => prop_assert!(false, "it may lie elsewhere"),
+        }
+        let owed: PlaceSet = write.owed().map(|owed| owed.place).collect();
+        prop_assert_eq!(owed.union(write.tally().acked()), PlaceSet::first(places));
     }
 
     /// A receipt never shows more copies than places, and later ones never show fewer.
@@ -336,4 +376,30 @@ fn a_place_the_key_does_not_have_changes_nothing() {
     assert_eq!(write.lost(200), None);
     assert!(!write.reroute(5, 9));
     assert_eq!(write.tally().got(), 0);
+}
+
+#[test]
+fn a_write_that_was_begun_before_does_not_wait_for_certainty() {
+    let mut write = write_again(2, 3);
+    assert_eq!(write.refused(0, Refusal::Skew), None);
+    assert_eq!(
+        write.refused(1, Refusal::Skew),
+        Some(Err(WriteError::Unknown { needed: 2, got: 0 })),
+        "the third place cannot make it failed"
+    );
+}
+
+#[test]
+fn a_write_that_was_begun_before_is_unknown_where_too_few_can_be_reached() {
+    let reachable = PlaceSet::first(1);
+    let begun = Write::begin_again(
+        &primaries(3),
+        reachable,
+        &[],
+        &consistency(Mode::Sloppy, 2, 3),
+    );
+    assert_eq!(
+        begun.unwrap_err(),
+        WriteError::Unknown { needed: 2, got: 0 }
+    );
 }

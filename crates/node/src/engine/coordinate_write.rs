@@ -166,21 +166,16 @@ impl Engine {
         };
         let primary = writing.write.place(place).map_or(lost, |info| info.owner());
         let hint_for = Some(peers.id(primary));
-        // The delta is gone; the whole record holds it.
-        self.parts.store.read(key, &mut |stored| {
-            let Some(record) = stored.map(|stored| stored.bytes) else {
-                return;
+        // Where it cannot be sent any more the place stays silent.
+        if writing.recall(&self.parts, &mut self.delta) {
+            let message = Message::Write {
+                op: id.0,
+                hint_for,
+                key: key.bytes,
+                record: &self.delta,
             };
-            peers.send(
-                node,
-                &Message::Write {
-                    op: id.0,
-                    hint_for,
-                    key: key.bytes,
-                    record,
-                },
-            );
-        });
+            peers.send(node, &message);
+        }
         true
     }
 
@@ -524,7 +519,7 @@ fn outcome(write: &Write, answer: WriteAnswer, done: Done) -> Result<Done, Failu
         })
 }
 
-fn write_failure(error: WriteError, why: Shortage) -> Failure {
+pub(super) fn write_failure(error: WriteError, why: Shortage) -> Failure {
     match error {
         WriteError::Failed { needed, got } => Failure::Failed { needed, got, why },
         WriteError::Unknown { needed, got } => Failure::Unknown { needed, got },

@@ -18,7 +18,8 @@ use henge_store::{Cursor, Key};
 use smallvec::SmallVec;
 
 use super::{
-    Engine, Now, Placement, Slot,
+    Engine, EngineParts, Now, Placement, Slot,
+    coordinate_write::write_failure,
     operation::{InFlight, Reading, Writing, failed},
 };
 use crate::{
@@ -204,26 +205,29 @@ impl Engine {
         }
     }
 
-    /// The record lies in this node's store; it is sent whole, because the delta is gone.
+    /// The write lies in this node's store, so the record is sent whole: the delta is gone. It may lie
+    /// with its former places too, and so cannot fail any more.
     fn restart_write(&mut self, now: Now, mut writing: Writing) {
         if writing.write.answer().is_some() {
             return self.settle_write(now, writing);
         }
         self.parts.counters.restarts.add(1);
+        if !writing.recall(&self.parts, &mut self.delta) {
+            let (needed, got) = (writing.consistency.w(), 0);
+            return self.give_up(writing, Failure::Unknown { needed, got });
+        }
         let placement = self.place_for(Key::new(&writing.key), &writing.consistency);
-        let sets = placement.sets();
-        let begun = Write::begin_jointly(
+        let begun = Write::begin_again(
             &placement.places,
             placement.reachable,
-            sets,
+            placement.sets(),
             &writing.consistency,
         );
-        let Ok(mut write) = begun else {
-            let failure = Failure::Unknown {
-                needed: writing.consistency.w(),
-                got: 1,
-            };
-            return self.complete(writing.asker.ticket, failed(failure));
+        let mut write = match begun {
+            Ok(write) => write,
+            Err(error) => {
+                return self.give_up(writing, write_failure(error, Shortage::Unreachable));
+            }
         };
         let answer = placement
             .own
@@ -232,17 +236,15 @@ impl Engine {
         if let Some(answer) = answer {
             self.answer_write(&mut writing, answer);
         }
-        self.delta.clear();
-        let delta = &mut self.delta;
-        self.parts
-            .store
-            .read(Key::new(&writing.key), &mut |stored| {
-                delta.extend(stored.iter().flat_map(|it| it.record().as_bytes()));
-            });
         let key = std::mem::take(&mut writing.key);
         let deadline_ms = writing.deadline_ms;
         self.replicate(now, writing, &key, deadline_ms);
         self.recycle(key);
+    }
+
+    fn give_up(&mut self, writing: Writing, failure: Failure) {
+        self.recycle(writing.key);
+        self.complete(writing.asker.ticket, failed(failure));
     }
 
     /// The places of a partition that moves: those of every active set, the oldest first.
@@ -354,14 +356,15 @@ impl Engine {
     /// Every owner has these records: they go, and the next of the partition follow.
     fn drop_handed_over(&mut self, now: Now, handing: HandingOver) {
         let partition = handing.partition;
-        for (key, digest) in &handing.records {
-            self.parts.store.remove(Key::new(key), *digest);
-        }
         if !handing.records.is_empty() {
-            // Sibling sets may have been among them: whoever numbered their values must not go on.
+            self.parts.transition.drops(partition, now.mono_ms);
+            // Sibling sets may be among them: whoever numbered their values must not go on.
             self.parts
                 .forgotten_siblings
                 .fetch_add(1, Ordering::Relaxed);
+        }
+        for (key, digest) in &handing.records {
+            self.parts.store.remove(Key::new(key), *digest);
         }
         if handing.after.is_some() {
             return self.hand_over(now, partition, handing.after);
@@ -402,6 +405,25 @@ impl Engine {
     fn hints_given_up(&self) -> u64 {
         let counts = self.hints.counts();
         counts.overflowed + counts.expired
+    }
+}
+
+impl Writing {
+    /// Reads the record that holds this write, to be sent again: the delta is gone. `false`: what lies
+    /// here need not hold it, because records of the partition were handed over and dropped since it
+    /// began. (They were found on one tick and dropped on a later one, so the time noted then is after
+    /// the one at which any write that they hold began.)
+    pub(super) fn recall(&self, parts: &EngineParts, record: &mut Vec<u8>) -> bool {
+        let key = Key::new(&self.key);
+        record.clear();
+        parts.store.read(key, &mut |stored| {
+            record.extend(stored.iter().flat_map(|it| it.record().as_bytes()));
+        });
+        let patience_ms = u64::from(self.consistency.deadline_ms());
+        let began_ms = self.deadline_ms.saturating_sub(patience_ms);
+        let partition = parts.ring.partition_of(key.token);
+        // Only after reading: what is dropped is announced before.
+        !record.is_empty() && !parts.transition.has_dropped(partition, began_ms)
     }
 }
 

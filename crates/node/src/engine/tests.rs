@@ -16,6 +16,7 @@ mod departed;
 mod full;
 mod handing_over;
 mod ranking;
+mod restarted;
 mod scaling;
 
 struct Cluster {

@@ -99,8 +99,11 @@ impl Cluster {
 
     /// The leaver gives nothing away before all three owners have it, and then does.
     pub(super) fn hands_over(&mut self, key: &str) {
-        (0..400).for_each(|_| self.pass(100));
-        assert_eq!(self.record(LEAVER, key), None, "it was given away");
+        let given = (0..600).any(|_| {
+            self.pass(100);
+            self.record(LEAVER, key).is_none()
+        });
+        assert!(given, "it is still here");
         assert_eq!(self.copies(key), 3, "to every owner");
     }
 }
