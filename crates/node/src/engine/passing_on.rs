@@ -134,12 +134,13 @@ impl Engine {
         self.peers.send(forwarding.target, &message);
     }
 
-    /// The coordinator's answer came back.
-    pub(super) fn forward_answered(&mut self, op: u64, outcome: &[u8]) {
-        if !matches!(
-            self.operations.get_mut(OpId(op)),
-            Some(InFlight::Forward(_))
-        ) {
+    /// The coordinator's answer came back. Of another node than the one asked last, it counts for
+    /// nothing: a read may have been passed on since.
+    pub(super) fn forward_answered(&mut self, from: NodeId, op: u64, outcome: &[u8]) {
+        let Some(InFlight::Forward(forwarding)) = self.operations.get(OpId(op)) else {
+            return;
+        };
+        if self.peers.id(forwarding.target) != from {
             return;
         }
         let outcome = decode_outcome(outcome);
@@ -159,9 +160,9 @@ impl Engine {
         self.complete(forwarding.asker.ticket, outcome);
     }
 
-    /// The coordinator has just joined or come back: another one may be asked. Not for a write: of two
-    /// answers to a message that the network doubled, the second would be taken for that of the next
-    /// node, and the write be called failed while that one carries it out (seed 700169).
+    /// The coordinator has just joined or come back: another one may be asked. Not for a write: of a
+    /// message that the network doubled, the second copy may be carried out though the first was
+    /// answered so (seed 700169).
     fn pass_on_again(&mut self, id: OpId) -> bool {
         let Some(InFlight::Forward(forwarding)) = self.operations.get(id) else {
             return false;

@@ -84,7 +84,7 @@ impl Engine {
                 let _ = self.keep(now, Key { bytes: key, token }, record);
             }
             Message::Forward { op, request } => self.coordinate_for(now, from, op, request),
-            Message::Forwarded { op, outcome } => self.forward_answered(op, outcome),
+            Message::Forwarded { op, outcome } => self.forward_answered(from, op, outcome),
             Message::View { tag } => self.sender_tag = tag,
             Message::Under { sets } => {
                 let digests = sets.chunks_exact(8).filter_map(|it| it.first_chunk());

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod departed;
+mod forwarded;
 mod full;
 mod handing_over;
 mod ranking;
