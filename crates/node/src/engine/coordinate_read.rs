@@ -328,7 +328,7 @@ impl Engine {
             && !reading.asker.receipt
             && reading.read.repair_owed(reading.held).is_empty();
         if plain {
-            let record = reading.held.map(|_| std::mem::take(&mut reading.record));
+            let record = found(reading.held, std::mem::take(&mut reading.record));
             let (ticket, key) = (reading.asker.ticket, std::mem::take(&mut reading.key));
             self.operations.discard(id);
             self.recycle(key);
@@ -383,7 +383,7 @@ impl Engine {
             self.recycle(reading.key);
             return buffers::take_back(reading.record);
         }
-        let record = reading.held.map(|_| reading.record);
+        let record = found(reading.held, reading.record);
         let done = Done {
             applied: record.is_some(),
             absorbed: false,
@@ -487,6 +487,17 @@ impl Reading {
             _ => false,
         }
     }
+}
+
+/// The record that a read found. Where there is none its buffer goes back: a record that is found
+/// comes back when the answer is written.
+#[inline]
+fn found(held: Held, record: Vec<u8>) -> Option<Vec<u8>> {
+    if held.is_none() {
+        buffers::take_back(record);
+        return None;
+    }
+    Some(record)
 }
 
 /// Moves this node's own place to the front: it answers at once and for nothing.

@@ -16,6 +16,7 @@ mod departed;
 mod forwarded;
 mod full;
 mod handing_over;
+mod misses;
 mod ranking;
 mod restarted;
 mod scaling;
