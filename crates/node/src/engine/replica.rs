@@ -31,7 +31,7 @@ impl Engine {
             } else {
                 Warm::Updates
             };
-            self.parts.store.warm(&tokens, wanted);
+            self.parts.store.warm(keys(&tokens), wanted);
         }
         for (message, &token) in Messages::new(batch).zip(&tokens) {
             let Ok(message) = message else {
@@ -235,7 +235,19 @@ impl Engine {
     }
 }
 
-/// The token of the key a message is about; of no key, where it is about none.
+/// What a message has that is about no key.
+const NO_KEY: Token = Token(0);
+
+/// The tokens worth warming: not that of the tag with which every batch begins.
+#[inline]
+fn keys(tokens: &[Token]) -> &[Token] {
+    match tokens {
+        [NO_KEY, keys @ ..] => keys,
+        keys => keys,
+    }
+}
+
+/// The token of the key a message is about, or [`NO_KEY`].
 fn token_of(message: &Result<Message<'_>, WireError>) -> Token {
     match message {
         Ok(
@@ -247,7 +259,7 @@ fn token_of(message: &Result<Message<'_>, WireError>) -> Token {
             | Message::View { .. }
             | Message::Under { .. },
         )
-        | Err(_) => Token(0),
+        | Err(_) => NO_KEY,
     }
 }
 
@@ -257,5 +269,29 @@ fn refusal(reason: Refused) -> Refusal {
         Refused::NotReady | Refused::Stale => Refusal::Layout,
         Refused::Skew => Refusal::Skew,
         Refused::TooLarge | Refused::Other => Refusal::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_of_a_batch_is_not_warmed_and_every_key_is() {
+        let mut batch = Vec::new();
+        let view = Message::View { tag: 7 };
+        view.encode(&mut batch).expect("short");
+        for key in [b"a", b"b"] {
+            let read = Message::Read {
+                op: 1,
+                digest: 0,
+                key,
+            };
+            read.encode(&mut batch).expect("short");
+        }
+        let tokens: Vec<_> = Messages::new(&batch).map(|it| token_of(&it)).collect();
+        assert_eq!(tokens.len(), 3);
+        assert_eq!(keys(&tokens), [Token::of(b"a"), Token::of(b"b")]);
+        assert_eq!(keys(&tokens[1..]), &tokens[1..], "a batch without a tag");
     }
 }
