@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures::{FutureExt, future::LocalBoxFuture};
 use henge_ring::NodeId;
 use henge_rpc::{
-    BatchLost, Established, Link, LinkConfig, LinkDown, LinkStats, Message, Messages, OpenBatch,
-    PeerHandler, PeerHello, Replies, Reply, TcpTransport, Transport, WriteStatus,
+    BatchLost, Established, Link, LinkConfig, LinkDown, LinkStats, Message, Messages, PeerHandler,
+    PeerHello, Replies, Reply, TcpTransport, Transport, WriteStatus,
 };
 use tokio::{sync::Notify, task::LocalSet};
 
@@ -92,9 +92,10 @@ async fn load(
     let (side, stats) = (Rc::new(Side::default()), Arc::new(LinkStats::default()));
     let link = link(connection, true, &side, &stats);
     let (start, start_cpu, record) = (Instant::now(), cpu()?, [7; 512]);
-    let (mut open, mut op) = (OpenBatch::new(), 0u64);
+    let (mut room, mut op) = (0, 0u64);
     while start.elapsed() < time {
         while op - side.acknowledged.get() < (WINDOW * batch) as u64 {
+            let mut open = Vec::with_capacity(room);
             for _ in 0..batch {
                 op += 1;
                 let key = op.to_le_bytes();
@@ -104,10 +105,10 @@ async fn load(
                     key: &key,
                     record: &record,
                 };
-                let _ = open.push(&write)?;
+                write.encode(&mut open)?;
             }
-            let (bytes, messages) = open.take().context("an empty batch")?;
-            link.try_send(bytes, messages)?;
+            room = open.len();
+            link.try_send(Bytes::from(open), batch as u32)?;
         }
         side.progress.notified().await;
     }

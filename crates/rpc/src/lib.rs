@@ -37,9 +37,6 @@ pub use wire::{
     Limits, MAX_SETS, Message, Messages, OverLimit, Refusal, Replies, Reply, WireError, WriteStatus,
 };
 
-mod batch;
-pub use batch::{OpenBatch, Pushed};
-
 pub mod service;
 
 mod codec;
