@@ -1,10 +1,11 @@
 //! What all threads of a node share.
 
 use std::sync::{
-    Arc, Mutex, PoisonError, RwLock,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
+use crossbeam::sync::ShardedLock;
 use henge_ring::{Log, NodeId, Ring};
 use henge_store::Store;
 use henge_versioning::Clock;
@@ -79,7 +80,9 @@ pub(crate) struct Shared {
     pub(crate) forgotten_siblings: Arc<AtomicU64>,
     pub(crate) transition: Arc<Transition>,
     log: Mutex<Log>,
-    ring: RwLock<Arc<Ring>>,
+    /// Looked at by every thread of the node, changed a few times in its life: readers on different
+    /// threads lock different shards. (Engines have a copy of their own and never come here.)
+    ring: ShardedLock<Arc<Ring>>,
     peers: Mutex<std::collections::BTreeMap<NodeId, PeerState>>,
     phase: AtomicU8,
 }
@@ -106,7 +109,7 @@ impl Shared {
             limits,
             config.data_threads,
         ));
-        let ring = RwLock::new(Arc::new(Ring::fold(&log)));
+        let ring = ShardedLock::new(Arc::new(Ring::fold(&log)));
         Self {
             config,
             info,
