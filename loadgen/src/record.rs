@@ -7,7 +7,10 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use crate::plan::{Kind, Outcome};
+use crate::{
+    plan::{Kind, Outcome},
+    watched::Sample,
+};
 
 const KINDS: usize = Kind::ALL.len();
 
@@ -220,16 +223,20 @@ pub(crate) struct Recorder {
     measured: Instant,
     recording: Recording,
     second: Second,
+    /// Each operation by itself, if somebody wants to know.
+    samples: Option<Vec<Sample>>,
 }
 
 impl Recorder {
-    /// Operations that end before `measured` are left out of the totals.
-    pub(crate) fn new(began: Instant, measured: Instant) -> Self {
+    /// Operations that end before `measured` are left out of the totals. `sampled`: each is kept by
+    /// itself too.
+    pub(crate) fn new(began: Instant, measured: Instant, sampled: bool) -> Self {
         Self {
             began,
             measured,
             recording: Recording::new(),
             second: Second::new(0),
+            samples: sampled.then(Vec::new),
         }
     }
 
@@ -242,6 +249,14 @@ impl Recorder {
     ) {
         let latency = (now.saturating_duration_since(due).as_nanos() / 100) as u64;
         let good = matches!(outcome, Outcome::Value(_) | Outcome::Done(_));
+        if let Some(samples) = &mut self.samples {
+            samples.push(Sample {
+                due,
+                took: now.saturating_duration_since(due),
+                outcome: outcome.into(),
+                is_write: kind.is_write(),
+            });
+        }
         self.second.counts.note(outcome);
         if good {
             self.second.latencies.saturating_record(latency);
@@ -287,6 +302,11 @@ impl Recorder {
         std::mem::replace(&mut self.second, Second::new((now - self.began).as_secs()))
     }
 
+    /// Takes what was kept of each operation.
+    pub(crate) fn take_samples(&mut self) -> Vec<Sample> {
+        self.samples.take().unwrap_or_default()
+    }
+
     pub(crate) fn finish(self) -> (Recording, Second) {
         (self.recording, self.second)
     }
@@ -303,7 +323,7 @@ mod tests {
     /// A recording with successes and errors at the given milliseconds.
     fn recorded(successes: &[u64], errors: &[u64]) -> Recording {
         let began = Instant::now();
-        let mut recorder = Recorder::new(began, began);
+        let mut recorder = Recorder::new(began, began, false);
         let at = |ms: &u64| began + Duration::from_millis(*ms);
         successes
             .iter()
@@ -339,11 +359,16 @@ mod tests {
     #[test]
     fn warm_up_is_left_out_and_kinds_are_kept_apart() {
         let began = Instant::now();
-        let mut recorder = Recorder::new(began, began + Duration::from_secs(1));
+        let mut recorder = Recorder::new(began, began + Duration::from_secs(1), true);
         let at = |ms| began + Duration::from_millis(ms);
         recorder.operation(Kind::Get, &Outcome::Value(None), began, at(500));
         recorder.operation(Kind::Set, &Outcome::Done(true), at(1500), at(1502));
         recorder.operation(Kind::Set, &Outcome::Unknown, at(1500), at(1502));
+        assert_eq!(
+            recorder.take_samples().len(),
+            3,
+            "samples are of all operations"
+        );
         let (recording, second) = recorder.finish();
         assert_eq!(recording.rows[Kind::Get as usize].counts, Counts::default());
         assert_eq!(

@@ -79,6 +79,9 @@ pub(crate) fn run(settings: &Arc<Settings>, quorums: Quorums) -> Result<Report, 
         plans = run.populate(plans)?;
     }
     let load = &settings.load;
+    if let Some(watch) = &settings.watch {
+        watch.begin();
+    }
     let measured = run.phase(
         "load",
         settings,
@@ -89,9 +92,14 @@ pub(crate) fn run(settings: &Arc<Settings>, quorums: Quorums) -> Result<Report, 
             requests: load.requests.unwrap_or(u64::MAX),
             rate: load.rate,
             pipeline: load.pipeline as usize,
+            watched: true,
         },
     )?;
-    thread::sleep(settings.settle);
+    match &settings.watch {
+        Some(watch) if !watch.wait_for_gate() => return Err("nobody waits for it".to_owned()),
+        Some(_) => {}
+        None => thread::sleep(settings.settle),
+    }
     let mut plans = measured.plans;
     let mut evidence: Vec<_> = plans.iter_mut().flat_map(|plan| plan.harvest()).collect();
     evidence.extend(run.book.evidence());
@@ -120,6 +128,8 @@ struct Limits {
     requests: u64,
     rate: Option<f64>,
     pipeline: usize,
+    /// Whether who watches the run sees this phase and can end it.
+    watched: bool,
 }
 
 impl Limits {
@@ -131,6 +141,7 @@ impl Limits {
             requests: u64::MAX,
             rate,
             pipeline: BULK_PIPELINE,
+            watched: false,
         }
     }
 }
@@ -310,6 +321,7 @@ impl Run {
             pipeline: limits.pipeline,
             rate: limits.rate.map(|rate| rate / threads as f64),
             requests: limits.requests.div_ceil(threads as u64),
+            watched: limits.watched,
         };
         let mut shares: Vec<Vec<_>> = (0..threads).map(|_| Vec::new()).collect();
         plans

@@ -1,10 +1,10 @@
 //! The command line, and the checked settings made from it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Parser, ValueEnum};
 
-use crate::{plan::Weights, rng::Distribution, stamp};
+use crate::{plan::Weights, rng::Distribution, stamp, watched::Watch};
 
 /// How requests travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,6 +85,10 @@ pub(crate) struct Settings {
     /// No progress lines.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    /// Who watches the run from within the same process.
+    #[arg(skip)]
+    pub(crate) watch: Option<Arc<Watch>>,
 }
 
 /// What is asked, how fast and for how long.

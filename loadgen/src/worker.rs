@@ -22,6 +22,7 @@ use crate::{
     record::{Recorder, Recording, Second},
     resp,
     settings::{Protocol, Settings},
+    watched::Watch,
 };
 
 /// Times and limits of a phase; the same for all its threads but for their shares.
@@ -38,6 +39,8 @@ pub(crate) struct Phase {
     pub(crate) rate: Option<f64>,
     /// This thread's share of the requests to make.
     pub(crate) requests: u64,
+    /// Whether who watches the run sees this phase and can end it.
+    pub(crate) watched: bool,
 }
 
 /// What the connections of one thread share.
@@ -94,7 +97,15 @@ impl Worker {
     }
 
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        now >= self.phase.end || self.left.get() == 0 || self.refused.borrow().is_some()
+        now >= self.phase.end
+            || self.left.get() == 0
+            || self.refused.borrow().is_some()
+            || self.watch().is_some_and(Watch::is_over)
+    }
+
+    fn watch(&self) -> Option<&Watch> {
+        let watch = self.settings.watch.as_deref();
+        watch.filter(|_| self.phase.watched)
     }
 
     pub(crate) fn connection_error(&self, text: &str) {
@@ -129,11 +140,12 @@ pub(crate) fn run(
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
+    let watched = phase.watched && settings.watch.is_some();
     let worker = Rc::new(Worker {
         settings,
         common,
         phase,
-        recorder: RefCell::new(Recorder::new(phase.begin, phase.measured)),
+        recorder: RefCell::new(Recorder::new(phase.begin, phase.measured, watched)),
         left: Cell::new(phase.requests),
         refused: RefCell::new(None),
     });
@@ -142,7 +154,11 @@ pub(crate) fn run(
     // Connections that were still being made hold a reference; they end with the runtime.
     drop(runtime);
     let worker = Rc::into_inner(worker).ok_or("a connection outlived its thread")?;
-    let (recording, second) = worker.recorder.into_inner().finish();
+    let mut recorder = worker.recorder.into_inner();
+    if let Some(watch) = worker.settings.watch.as_deref().filter(|_| watched) {
+        watch.saw(recorder.take_samples());
+    }
+    let (recording, second) = recorder.finish();
     // The receiver may be gone when nobody wants progress.
     let _ = seconds.send(second);
     Ok(Harvest {

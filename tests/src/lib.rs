@@ -12,4 +12,5 @@ pub mod checker;
 
 pub mod fuzz;
 pub mod l2;
+pub mod l3;
 pub mod sim;
