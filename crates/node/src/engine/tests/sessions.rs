@@ -1,0 +1,124 @@
+//! Sessions: their lives, deadlines and fields.
+
+use super::*;
+
+#[test]
+fn a_destroyed_session_absorbs_late_writes_and_a_register_does_not() {
+    let mut cluster = Cluster::new(3);
+    for (key, comes_back) in [("sess:1", false), ("plain", true)] {
+        cluster.run(1, key, put("first")).expect("written");
+        assert!(cluster.run(2, key, DELETE).expect("deleted").applied);
+        assert!(
+            !cluster.run(3, key, DELETE).expect("answered").applied,
+            "nothing left to delete"
+        );
+        let late = cluster.run(3, key, put("late")).expect("taken");
+        assert_eq!(late.absorbed, !comes_back);
+        assert_eq!(cluster.get(1, key).is_some(), comes_back);
+    }
+}
+
+#[test]
+fn deadlines_are_replicated_and_touching_never_creates() {
+    let mut cluster = Cluster::new(3);
+    let soon = cluster.now.wall_ms + 5_000;
+    let touch = |at| Operation::Expire {
+        at,
+        condition: Condition::Always,
+    };
+    assert!(
+        !cluster
+            .run(1, "sess:1", touch(soon))
+            .expect("answered")
+            .applied
+    );
+    cluster.run(1, "sess:1", put("v")).expect("written");
+    assert!(
+        cluster
+            .run(2, "sess:1", touch(soon))
+            .expect("touched")
+            .applied
+    );
+    assert!(cluster.get(3, "sess:1").is_some());
+    cluster.pass(6_000);
+    assert!(cluster.get(3, "sess:1").is_none());
+    assert!(
+        !cluster
+            .run(2, "sess:1", touch(NEVER))
+            .expect("answered")
+            .applied,
+        "expired is gone"
+    );
+    cluster
+        .run(2, "sess:1", put("again"))
+        .expect("an id that expired may be used again");
+    assert!(cluster.get(1, "sess:1").is_some());
+}
+
+#[test]
+fn fields_changed_on_different_nodes_all_survive() {
+    let mut cluster = Cluster::new(3);
+    for node in 1..=3u8 {
+        let (name, value) = (format!("field{node}"), [node]);
+        let fields = FieldWrites::from_slice(&[(name.as_bytes(), Some(&value[..]))]);
+        let operation = Operation::PutFields {
+            fields,
+            expiry: Expiry::Clear,
+        };
+        cluster.run(node, "sess:f", operation).expect("written");
+    }
+    let record = cluster
+        .run(1, "sess:f", Operation::Get)
+        .expect("read")
+        .record
+        .expect("there");
+    assert_eq!(
+        RecordRef::parse(&record)
+            .expect("a record")
+            .fields()
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn a_session_begun_twice_is_one_life_so_that_logout_wins() {
+    let mut cluster = Cluster::new(5);
+    let sloppy = Options {
+        strict: Some(false),
+        ..Options::default()
+    };
+    // Two sides of a partition begin the same session, and one of them destroys it.
+    cluster.down = vec![id(4), id(5)];
+    let _ = cluster.with(1, "sess:k", put("one"), quorum(1, 1));
+    assert!(cluster.run(1, "sess:k", DELETE).expect("destroyed").applied);
+    cluster.down = vec![id(1), id(2), id(3)];
+    let _ = cluster.with(
+        4,
+        "sess:k",
+        put("two"),
+        Options {
+            r: Some(1),
+            w: Some(1),
+            ..sloppy
+        },
+    );
+    cluster.down.clear();
+    (0..40).for_each(|_| cluster.pass(500));
+    let all = Options {
+        r: Some(3),
+        ..Options::default()
+    };
+    for node in 1..=5 {
+        let record = cluster
+            .with(node, "sess:k", Operation::Get, all)
+            .expect("read")
+            .record;
+        let live = record.is_some_and(|record| {
+            RecordRef::parse(&record)
+                .expect("a record")
+                .is_live(cluster.now.wall_ms)
+        });
+        assert!(!live, "seen by node {node}");
+    }
+}
