@@ -102,6 +102,10 @@ pub(crate) trait Plan: Send {
     /// Takes back an operation that [`Self::next`] gave.
     fn done(&mut self, op: &Op, outcome: Outcome<'_>, now: Millis);
 
+    /// Asks for the memory that [`Self::done`] will look at, so that the waits for many operations
+    /// overlap.
+    fn warm(&self, _: &Op) {}
+
     /// Goes on from populating to the load proper.
     fn begin_load(&mut self) {}
 

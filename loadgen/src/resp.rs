@@ -271,6 +271,7 @@ impl Talk<'_> {
     /// Scans all complete replies and settles their operations.
     fn settle(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        self.under_way.iter().for_each(|(op, _)| self.plan.warm(op));
         let mut from = 0;
         while let Some((reply, used)) = scan(&self.input[from..self.filled]).map_err(malformed)? {
             from += used;

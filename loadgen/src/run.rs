@@ -185,13 +185,8 @@ impl Run {
         let picker = Arc::new(Picker::new(load.distribution, load.keys));
         let plan = |_| -> Box<dyn Plan> {
             let (common, book, picker) = (self.common.clone(), self.book.clone(), picker.clone());
-            Box::new(KeysPlan {
-                common,
-                book,
-                picker,
-                rng: Rng::new(fresh_seed()),
-                reads,
-            })
+            let rng = Rng::new(fresh_seed());
+            Box::new(KeysPlan::new(common, book, picker, rng, reads))
         };
         (0..load.connections).map(plan).collect()
     }

@@ -5,6 +5,19 @@ use twox_hash::XxHash3_64;
 
 use crate::rng::{Rng, mix};
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Both digits of every byte.
+const PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// First bytes of every value.
 const MAGIC: &[u8; 4] = b"hgl1";
 
@@ -49,9 +62,11 @@ impl KeySpace {
         String::from_utf8_lossy(&key).into_owned()
     }
 
-    /// Salt of a key's checksums: a value found under another key does not pass.
-    fn salt(&self, number: u64) -> u64 {
-        mix(self.seed.rotate_left(17) ^ number)
+    /// Checksum of a key's value: one found under another key does not pass. (The key goes in after
+    /// the hash and not as its seed: xxh3 expands a seed to 192 bytes first, for every value.)
+    fn checksum(&self, number: u64, value: &[u8]) -> u64 {
+        let salt = mix(self.seed.rotate_left(17) ^ number);
+        mix(XxHash3_64::oneshot(value) ^ salt)
     }
 }
 
@@ -95,7 +110,7 @@ impl Stamper {
         push_hex(self.writer, 16, out);
         push_hex(u64::from(seq), 8, out);
         out.extend_from_slice(&self.filler);
-        let sum = XxHash3_64::oneshot_with_seed(space.salt(key), &out[start + 20..]);
+        let sum = space.checksum(key, &out[start + 20..]);
         out[start + 4..start + 20].copy_from_slice(&hex(sum));
     }
 
@@ -104,7 +119,7 @@ impl Stamper {
         if value.len() < HEADER || &value[..4] != MAGIC {
             return None;
         }
-        let sum = XxHash3_64::oneshot_with_seed(space.salt(key), &value[20..]);
+        let sum = space.checksum(key, &value[20..]);
         if value[4..20] != hex(sum) {
             return None;
         }
@@ -117,7 +132,11 @@ impl Stamper {
 }
 
 fn hex(number: u64) -> [u8; 16] {
-    std::array::from_fn(|i| b"0123456789abcdef"[(number >> (60 - 4 * i)) as usize & 15])
+    let mut digits = [0; 16];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(&PAIRS[usize::from(byte)]);
+    }
+    digits
 }
 
 fn push_hex(number: u64, digits: usize, out: &mut Vec<u8>) {

@@ -59,7 +59,10 @@ pub(crate) struct Shard {
     /// On the first thread.
     gossip: RefCell<Option<Rc<Gossip>>>,
     calls: RefCell<Slab<Call>>,
+    /// Empty but while it is delivered from; kept for its room.
     completions: RefCell<Vec<(Ticket, Outcome)>>,
+    /// Outcomes of requests that never came to the engine.
+    refused: RefCell<Vec<(Ticket, Outcome)>>,
     now: Cell<Now>,
     /// Whether `now` was read in this tick.
     fresh: Cell<bool>,
@@ -111,6 +114,7 @@ impl Shard {
             gossip: RefCell::default(),
             calls: RefCell::default(),
             completions: RefCell::default(),
+            refused: RefCell::default(),
             now: Cell::new(now),
             fresh: Cell::new(false),
             dirty: Cell::new(false),
@@ -161,7 +165,7 @@ impl Shard {
                     result: Err(Failure::NotReady(why)),
                     receipt: None,
                 };
-                self.completions.borrow_mut().push((ticket, outcome));
+                self.refused.borrow_mut().push((ticket, outcome));
             }
         }
         self.mark_dirty();
@@ -401,11 +405,10 @@ impl Shard {
     }
 
     fn deliver(&self) {
+        let refused = self.refused.take();
         let mut completions = self.completions.take();
-        let mut refused = Vec::new();
-        std::mem::swap(&mut refused, &mut completions);
         self.engine.borrow_mut().take_completions(&mut completions);
-        for (ticket, outcome) in refused.drain(..).chain(completions.drain(..)) {
+        for (ticket, outcome) in refused.into_iter().chain(completions.drain(..)) {
             if ticket.sink == CALLS {
                 self.end_call(ticket.token as usize, outcome);
                 continue;
@@ -420,11 +423,7 @@ impl Shard {
                 sink.complete(ticket.token, outcome);
             }
         }
-        let mut kept = self.completions.borrow_mut();
-        if kept.is_empty() {
-            *kept = completions;
-        }
-        drop(kept);
+        self.completions.replace(completions);
         let sinks = self.sinks.borrow().len();
         for at in 0..sinks {
             let sink = self.sinks.borrow()[at].clone();

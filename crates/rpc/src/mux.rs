@@ -67,6 +67,42 @@ impl Waiting {
     }
 }
 
+/// What has been read. Payloads are slices of it, and a response may wait for its caller while more
+/// is read; so there are two buffers, of which one is free again by the time the other is full.
+/// Large buffers that come and go make the kernel clear memory for each.
+#[derive(Default)]
+struct Input {
+    bytes: BytesMut,
+    other: BytesMut,
+}
+
+impl Input {
+    /// Makes room for a read, in a new buffer only while both are held by payloads. Room grows with
+    /// what has arrived, never with what a header announces.
+    fn make_room(&mut self) {
+        let room = self.bytes.capacity() - self.bytes.len();
+        if room >= LEAST_ROOM || self.bytes.try_reclaim(READ_CHUNK / 2) {
+            return;
+        }
+        let begun = self.bytes.split();
+        std::mem::swap(&mut self.bytes, &mut self.other);
+        self.bytes.clear();
+        let wanted = begun.len() + begun.len().max(READ_CHUNK);
+        // Whole steps, so that the buffer will do the next time too.
+        self.bytes.reserve(wanted.next_multiple_of(2 * READ_CHUNK));
+        self.bytes.extend_from_slice(&begun);
+    }
+
+    /// Gives large buffers back once nothing is in them.
+    fn shrink(&mut self) {
+        for buffer in [&mut self.bytes, &mut self.other] {
+            if buffer.is_empty() && buffer.capacity() > KEEP_CAPACITY {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Output {
     frames: Vec<u8>,
@@ -84,7 +120,7 @@ impl Output {
 pub(crate) struct Mux {
     /// `None` once the link is down, so that the socket closes even if someone keeps the link.
     io: RefCell<Option<Box<dyn Io>>>,
-    input: RefCell<BytesMut>,
+    input: RefCell<Input>,
     output: RefCell<Output>,
     responses: RefCell<VecDeque<Response<PeerResponse>>>,
     down: RefCell<Option<LinkDown>>,
@@ -221,11 +257,11 @@ impl Mux {
     /// Takes frames out of the input up to the next request; responses are put aside.
     fn next_request(&self) -> Result<Option<ClientMessage<PeerRequest>>, FrameError> {
         let mut input = self.input.borrow_mut();
-        while let Some(len) = codec::frame_len(&input, self.frame_cap)? {
-            if input.len() < len {
+        while let Some(len) = codec::frame_len(&input.bytes, self.frame_cap)? {
+            if input.bytes.len() < len {
                 break;
             }
-            let frame = input.split_to(len).freeze();
+            let frame = input.bytes.split_to(len).freeze();
             self.stats.frames_in.increment();
             match codec::decode(&frame, self.context, &self.stats.deadlines_clamped)? {
                 Inbound::Request(request) => return Ok(Some(request)),
@@ -235,22 +271,18 @@ impl Mux {
                 }
             }
         }
-        if input.is_empty() && input.capacity() > KEEP_CAPACITY {
-            *input = BytesMut::new();
-        }
+        input.shrink();
         Ok(None)
     }
 
-    /// Reads once. Room grows with what has arrived, never with what a header announces.
+    /// Reads once.
     fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let (mut io, mut input) = (self.io.borrow_mut(), self.input.borrow_mut());
         let Some(io) = io.as_mut() else {
             return Poll::Ready(Ok(0));
         };
-        if input.capacity() - input.len() < LEAST_ROOM {
-            input.reserve(READ_CHUNK);
-        }
-        pin!(io.read_buf(&mut *input)).poll(cx)
+        input.make_room();
+        pin!(io.read_buf(&mut input.bytes)).poll(cx)
     }
 
     /// Writes whatever there is, for as long as the link is up.

@@ -129,10 +129,10 @@ impl Store for MemoryStore {
         warm::warm(tokens, wanted, |token| self.of(token));
     }
 
-    fn update(
+    fn update<'a>(
         &self,
         key: Key<'_>,
-        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
     ) -> Result<Written, StoreError> {
         let mut scratch = SCRATCH.take();
         scratch.clear();

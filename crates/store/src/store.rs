@@ -45,12 +45,34 @@ impl<'a> Stored<'a> {
 }
 
 /// What an update decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+#[derive(Clone, Copy, Debug)]
+pub enum Decision<'a> {
     /// Leave the key as it is.
     Keep,
     /// Store the record written to the scratch buffer in place of the present one.
     Write,
+    /// Store this record in place of the present one. It need not be copied to the scratch buffer,
+    /// nor parsed again.
+    Put(RecordRef<'a>),
+}
+
+impl<'a> Decision<'a> {
+    /// For engines: the record to store, `None` to leave the key as it is. `out` is the scratch
+    /// buffer.
+    ///
+    /// # Errors
+    /// If the scratch buffer is to be stored and holds no record.
+    #[inline]
+    pub fn record<'b>(self, out: &'b [u8]) -> Result<Option<RecordRef<'b>>, DecodeError>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Keep => Ok(None),
+            Self::Write => RecordRef::parse(out).map(Some),
+            Self::Put(record) => Ok(Some(record)),
+        }
+    }
 }
 
 /// What an update did.
@@ -177,12 +199,13 @@ pub trait Store: Send + Sync + 'static {
         let _ = (tokens, wanted);
     }
 
-    /// Atomically for this key: shows the present record to `decide`, which may write an encoded
-    /// record to the (cleared) scratch buffer and answer [`Decision::Write`].
-    fn update(
+    /// Atomically for this key: shows the present record to `decide`, once. It may write an encoded
+    /// record to the (cleared) scratch buffer and answer [`Decision::Write`], or answer with one that
+    /// it has ([`Decision::Put`]).
+    fn update<'a>(
         &self,
         key: Key<'_>,
-        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
     ) -> Result<Written, StoreError>;
 
     /// Joins an incoming record into the key's.
@@ -192,11 +215,7 @@ pub trait Store: Send + Sync + 'static {
             match merged {
                 Some(Merge::Unchanged) => Decision::Keep,
                 Some(Merge::Joined) => Decision::Write,
-                Some(Merge::Incoming) | None => {
-                    out.clear();
-                    out.extend_from_slice(incoming.as_bytes());
-                    Decision::Write
-                }
+                Some(Merge::Incoming) | None => Decision::Put(incoming),
             }
         })
     }

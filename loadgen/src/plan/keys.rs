@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use prefetch_index::prefetch_index;
+
 use super::{Common, Evidence, Kind, Op, Outcome, Plan, read_op, write_op};
 use crate::{
     history::{History, Millis},
@@ -10,6 +12,9 @@ use crate::{
 
 /// How often the write of one key is tried again while populating.
 const MAX_RETRIES: usize = 10_000;
+
+/// How many keys are drawn ahead, for their histories to be in cache when they are needed.
+const AHEAD: usize = 8;
 
 /// The histories of all keys, shared by all connections: any of them may write any key.
 pub(crate) struct Book(Vec<Page>);
@@ -22,6 +27,11 @@ struct Page(Mutex<History>);
 impl Book {
     pub(crate) fn new(keys: u32) -> Self {
         Self((0..keys).map(|_| Page::default()).collect())
+    }
+
+    /// Asks for a key's page without waiting for it.
+    fn warm(&self, key: u32) {
+        prefetch_index(&self.0, key as usize);
     }
 
     fn of(&self, key: u32) -> MutexGuard<'_, History> {
@@ -45,17 +55,49 @@ impl Book {
 
 /// Reads and writes keys drawn by a distribution.
 pub(crate) struct KeysPlan {
-    pub(crate) common: Common,
-    pub(crate) book: Arc<Book>,
-    pub(crate) picker: Arc<Picker>,
-    pub(crate) rng: Rng,
+    common: Common,
+    book: Arc<Book>,
+    picker: Arc<Picker>,
+    rng: Rng,
     /// Share of reads, 0 to 1.
-    pub(crate) reads: f64,
+    reads: f64,
+    /// The next keys, in a ring that begins at `at`.
+    upcoming: [u32; AHEAD],
+    at: usize,
+}
+
+impl KeysPlan {
+    pub(crate) fn new(
+        common: Common,
+        book: Arc<Book>,
+        picker: Arc<Picker>,
+        mut rng: Rng,
+        reads: f64,
+    ) -> Self {
+        let upcoming = std::array::from_fn(|_| picker.pick(&mut rng));
+        Self {
+            common,
+            book,
+            picker,
+            rng,
+            reads,
+            upcoming,
+            at: 0,
+        }
+    }
+
+    fn draw(&mut self) -> u32 {
+        let next = self.picker.pick(&mut self.rng);
+        self.book.warm(next);
+        let key = std::mem::replace(&mut self.upcoming[self.at], next);
+        self.at = (self.at + 1) % AHEAD;
+        key
+    }
 }
 
 impl Plan for KeysPlan {
     fn next(&mut self, now: Millis) -> Option<Op> {
-        let key = self.picker.pick(&mut self.rng);
+        let key = self.draw();
         let read = self.reads >= 1.0 || self.reads > 0.0 && self.rng.unit() < self.reads;
         let mut history = self.book.of(key);
         Some(match read {
@@ -73,6 +115,10 @@ impl Plan for KeysPlan {
             _ if op.kind.is_write() => self.common.settle_write(&mut history, op, outcome, now),
             _ => {}
         }
+    }
+
+    fn warm(&self, op: &Op) {
+        self.book.warm(op.slot);
     }
 }
 

@@ -142,24 +142,26 @@ impl Store for WatchedStore {
         self.inner.read(key, visit);
     }
 
-    fn update(
+    fn update<'a>(
         &self,
         key: Key<'_>,
-        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
     ) -> Result<Written, StoreError> {
         self.inner.update(key, &mut |present, out| {
             let decision = decide(present, out);
-            if decision == Decision::Write {
+            let record = decision.record(out);
+            if !matches!(record, Ok(None)) {
                 let mut observed = self
                     .observed
                     .lock()
                     .unwrap_or_else(|broken| broken.into_inner());
-                if let Some(present) = present {
-                    let before = present.bytes;
-                    observed.stored_knowledge_never_shrinks(key.bytes, before, out);
-                }
-                match RecordRef::parse(out) {
-                    Ok(record) => {
+                match record {
+                    Ok(None) => {}
+                    Ok(Some(record)) => {
+                        if let Some(present) = present {
+                            let (before, after) = (present.bytes, record.as_bytes());
+                            observed.stored_knowledge_never_shrinks(key.bytes, before, after);
+                        }
                         let before = present.map(|present| present.record());
                         observed.one_stamp_names_one_value(key.bytes, before, record);
                     }

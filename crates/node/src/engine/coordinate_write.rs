@@ -253,7 +253,13 @@ impl Engine {
         }
         let tally = writing.write.tally();
         let awaited = tally.need().saturating_sub(tally.got()).max(1);
-        to.sort_unstable_by_key(|info| self.peers.cost(info.node));
+        let cost = |info: &PlaceInfo| self.peers.cost(info.node);
+        match to.as_mut_slice() {
+            // What there nearly always is.
+            [a, b] if cost(b) >= cost(a) => {}
+            [a, b] => std::mem::swap(a, b),
+            all => all.sort_unstable_by_key(cost),
+        }
         let asker = writing.asker;
         let id = match self
             .operations
@@ -311,9 +317,13 @@ impl Engine {
                 self.parts.forgotten_siblings.load(Ordering::Relaxed),
             )
         };
-        let delta = &mut self.delta;
+        // Taken by the one call there is, so that the store can be given what lies in it.
+        let mut buffer = Some(&mut self.delta);
         let mut local = Local::Declined;
         self.parts.store.update(key, &mut |present, out| {
+            let Some(delta) = buffer.take() else {
+                return Decision::Keep;
+            };
             delta.clear();
             let record = present.map(|stored| stored.record());
             if !known && rules::reads_first(&request.operation, bucket.kind, record, now.wall_ms) {
@@ -460,18 +470,19 @@ fn next_after(
     }
 }
 
-fn merge_delta(present: Option<RecordRef<'_>>, delta: &[u8], out: &mut Vec<u8>) -> Decision {
-    let merged = present
-        .map(|present| RecordRef::parse(delta).map(|delta| merge_records(present, delta, out)));
-    match merged {
-        None | Some(Ok(Merge::Incoming)) => {
-            out.clear();
-            out.extend_from_slice(delta);
-            Decision::Write
-        }
-        Some(Ok(Merge::Joined)) => Decision::Write,
-        // Both sides are records this node made or has checked.
-        Some(Ok(Merge::Unchanged) | Err(_)) => Decision::Keep,
+fn merge_delta<'a>(
+    present: Option<RecordRef<'_>>,
+    delta: &'a [u8],
+    out: &mut Vec<u8>,
+) -> Decision<'a> {
+    let Ok(delta) = RecordRef::parse(delta) else {
+        debug_assert!(false, "a delta that this node made is no record");
+        return Decision::Keep;
+    };
+    match present.map(|present| merge_records(present, delta, out)) {
+        None | Some(Merge::Incoming) => Decision::Put(delta),
+        Some(Merge::Joined) => Decision::Write,
+        Some(Merge::Unchanged) => Decision::Keep,
     }
 }
 

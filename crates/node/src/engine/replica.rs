@@ -178,19 +178,14 @@ impl Engine {
         let mut status = WriteStatus::Applied;
         let merged = self.parts.store.update(key, &mut |present, out| {
             let Some(present) = present.map(|stored| stored.record()) else {
-                out.extend_from_slice(record);
-                return Decision::Write;
+                return Decision::Put(incoming);
             };
             if present.is_dead() && !incoming.is_dead() && present.epoch() == incoming.epoch() {
                 status = WriteStatus::Absorbed;
             }
             match merge_records(present, incoming, out) {
                 Merge::Joined => Decision::Write,
-                Merge::Incoming => {
-                    out.clear();
-                    out.extend_from_slice(record);
-                    Decision::Write
-                }
+                Merge::Incoming => Decision::Put(incoming),
                 Merge::Unchanged => Decision::Keep,
             }
         });

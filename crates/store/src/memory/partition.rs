@@ -12,7 +12,7 @@ use std::{
 
 use dashmap::{DashMap, SharedValue};
 use henge_ring::Token;
-use henge_versioning::{DecodeError, NEVER, RecordRef, Stamp};
+use henge_versioning::{NEVER, RecordRef, Stamp};
 
 use super::{
     account::{Account, allocation},
@@ -92,7 +92,7 @@ pub(super) struct Shared {
     pub(super) max_log_entries: usize,
 }
 
-/// What has to be known of a record that is to be stored. Made only from one that parses.
+/// What has to be known of a record that is stored.
 struct Checked {
     digest: u64,
     newest: Stamp,
@@ -103,14 +103,13 @@ struct Checked {
 
 impl Checked {
     #[inline]
-    fn new(record: &[u8]) -> Result<Self, DecodeError> {
-        let record = RecordRef::parse(record)?;
-        Ok(Self {
+    fn new(record: &RecordRef<'_>) -> Self {
+        Self {
             digest: record.digest(),
             newest: record.newest(),
             due: record.removable_at(0),
             is_dead: record.is_dead(),
-        })
+        }
     }
 }
 
@@ -185,10 +184,10 @@ impl PartitionRef<'_> {
 
     /// [`Store::update`](crate::Store::update), with the scratch buffer to use.
     #[inline]
-    pub(super) fn update(
+    pub(super) fn update<'a>(
         &self,
         key: Key<'_>,
-        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
         scratch: &mut Vec<u8>,
         shared: &Shared,
     ) -> Result<Written, StoreError> {
@@ -197,11 +196,11 @@ impl PartitionRef<'_> {
         let slot = shard.get_mut(hash, |(token, _)| *token == key.token.0);
         let checked = if let Some((_, chain)) = slot {
             update_chain(chain.get_mut(), key, decide, scratch, &shared.account)?
-        } else if decide(None, scratch) == Decision::Write {
-            let checked = Checked::new(scratch)?;
-            let (size, cost) = (size_of_table!(shard), Entry::cost_of(key.bytes, scratch));
+        } else if let Some(record) = decide(None, scratch).record(scratch)? {
+            let (checked, record) = (Checked::new(&record), record.as_bytes());
+            let (size, cost) = (size_of_table!(shard), Entry::cost_of(key.bytes, record));
             shared.account.charge(cost + size.growth())?;
-            let chain = Chain::One(Entry::new(key.bytes, scratch, checked.digest));
+            let chain = Chain::One(Entry::new(key.bytes, record, checked.digest));
             let slot = (key.token.0, SharedValue::new(chain));
             shard.insert(hash, slot, |(token, _)| spread(*token));
             let unused = size.cost() + size.growth() - size_of_table!(shard).cost();
@@ -231,25 +230,26 @@ impl PartitionRef<'_> {
 
 /// Updates a key whose token is in the table. `None`: nothing changed.
 #[inline]
-fn update_chain(
+fn update_chain<'a>(
     chain: &mut Chain,
     key: Key<'_>,
-    decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+    decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
     scratch: &mut Vec<u8>,
     account: &Account,
 ) -> Result<Option<Checked>, StoreError> {
     let Some(entry) = chain.find_mut(key.bytes) else {
         return add(chain, key, decide, scratch, account);
     };
-    if decide(Some(entry.stored()), scratch) == Decision::Keep {
+    let decision = decide(Some(entry.stored()), scratch);
+    let Some(record) = decision.record(scratch)? else {
+        return Ok(None);
+    };
+    let (checked, record) = (Checked::new(&record), record.as_bytes());
+    if entry.holds(record, checked.digest) {
         return Ok(None);
     }
-    let checked = Checked::new(scratch)?;
-    if entry.holds(scratch, checked.digest) {
-        return Ok(None);
-    }
-    if !entry.overwrite(scratch, checked.digest) {
-        let (old, new) = (entry.cost(), Entry::cost_of(key.bytes, scratch));
+    if !entry.overwrite(record, checked.digest) {
+        let (old, new) = (entry.cost(), Entry::cost_of(key.bytes, record));
         if checked.is_dead {
             // Destroying what is held must always be possible. It hardly ever takes more: only
             // where a record without deadline has a value of less than 6 bytes, and then one step
@@ -258,25 +258,25 @@ fn update_chain(
         } else {
             account.resize(old, new)?;
         }
-        *entry = Entry::new(key.bytes, scratch, checked.digest);
+        *entry = Entry::new(key.bytes, record, checked.digest);
     }
     Ok(Some(checked))
 }
 
 /// Adds a key to the chain of another one's token.
 #[cold]
-fn add(
+fn add<'a>(
     chain: &mut Chain,
     key: Key<'_>,
-    decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+    decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
     scratch: &mut Vec<u8>,
     account: &Account,
 ) -> Result<Option<Checked>, StoreError> {
-    if decide(None, scratch) == Decision::Keep {
+    let Some(record) = decide(None, scratch).record(scratch)? else {
         return Ok(None);
-    }
-    let checked = Checked::new(scratch)?;
-    chain.push(key.bytes, scratch, checked.digest, account)?;
+    };
+    let checked = Checked::new(&record);
+    chain.push(key.bytes, record.as_bytes(), checked.digest, account)?;
     account.add_records(1);
     Ok(Some(checked))
 }

@@ -101,21 +101,24 @@ impl Store for Reference {
         visit(record.map(|record| stored(record)));
     }
 
-    fn update(
+    fn update<'a>(
         &self,
         key: Key<'_>,
-        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision,
+        decide: &mut dyn FnMut(Option<Stored<'_>>, &mut Vec<u8>) -> Decision<'a>,
     ) -> Result<Written, StoreError> {
         let mut contents = self.contents();
         let slot = (key.token, key.bytes.to_vec());
         let present = contents.records.get(&slot);
         let mut out = Vec::new();
         let decision = decide(present.map(|record| stored(record)), &mut out);
-        if decision == Decision::Keep || present == Some(&out) {
+        let Some(record) = decision.record(&out)? else {
+            return Ok(Written::Kept);
+        };
+        let (newest, dead) = (record.newest(), record.is_dead());
+        let out = record.as_bytes().to_vec();
+        if present == Some(&out) {
             return Ok(Written::Kept);
         }
-        let record = RecordRef::parse(&out)?;
-        let (newest, dead) = (record.newest(), record.is_dead());
         let old = present.map(|record| record.len() as u64);
         let refusal = self.refusal(&contents, key, old, out.len() as u64);
         if let Some(refusal) = refusal.filter(|_| old.is_none() || !dead) {
