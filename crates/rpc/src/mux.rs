@@ -403,3 +403,44 @@ macro_rules! sink_into_output {
 
 sink_into_output!(ServerHalf, Response<PeerResponse>, Tag::Response);
 sink_into_output!(ClientHalf, ClientMessage<PeerRequest>, Tag::Request);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use bytes::{BufMut, Bytes};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Reads and frames of any length, each frame held until some later ones have come.
+        #[test]
+        fn frames_are_what_was_read_however_long_others_are_held(
+            frames in prop::collection::vec((1..200_000_usize, 0..4_usize), 1..40),
+            read in 1_000..70_000_usize,
+        ) {
+            let lengths = frames.iter().map(|(len, _)| *len);
+            let stream: Vec<u8> = lengths.zip(0_u8..).flat_map(|(len, nth)| vec![nth; len]).collect();
+            let (mut input, mut held) = (Input::default(), VecDeque::<Bytes>::new());
+            let mut unread = &stream[..];
+            for (nth, (len, hold)) in (0_u8..).zip(frames) {
+                while input.bytes.len() < len {
+                    input.make_room();
+                    let room = input.bytes.capacity() - input.bytes.len();
+                    prop_assert!(room >= LEAST_ROOM);
+                    let (now, later) = unread.split_at(read.min(room).min(unread.len()));
+                    input.bytes.put_slice(now);
+                    unread = later;
+                }
+                held.push_back(input.bytes.split_to(len).freeze());
+                prop_assert!(held.iter().rev().zip((0..=nth).rev())
+                    .all(|(frame, nth)| frame.iter().all(|byte| *byte == nth)));
+                held.drain(..held.len().saturating_sub(hold));
+                input.shrink();
+            }
+        }
+    }
+}

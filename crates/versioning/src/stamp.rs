@@ -60,12 +60,51 @@ impl ActorId {
 
 /// A point in the total order of writes: hybrid time first, actor to break ties. An actor never
 /// makes the same stamp twice.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
     /// When.
     pub time: HlcTime,
     /// By whom.
     pub actor: ActorId,
+}
+
+impl Stamp {
+    /// Both parts as one number of the same order, which is compared without a branch.
+    #[inline]
+    fn as_number(self) -> u128 {
+        u128::from(self.time.0) << 64 | u128::from(self.actor.0)
+    }
+}
+
+impl Ord for Stamp {
+    #[inline]
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_number().cmp(&other.as_number())
+    }
+}
+
+impl PartialOrd for Stamp {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), 0..4_u64, u64::MAX - 3..=u64::MAX]
+    }
+
+    proptest! {
+        #[test]
+        fn stamps_are_ordered_by_time_then_actor(a in (part(), part()), b in (part(), part())) {
+            let stamp = |(time, actor)| Stamp { time: HlcTime(time), actor: ActorId(actor) };
+            prop_assert_eq!(stamp(a).cmp(&stamp(b)), a.cmp(&b));
+        }
+    }
 }

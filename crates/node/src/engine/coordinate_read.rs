@@ -48,7 +48,7 @@ impl Engine {
         if !self.filled || self.in_motion || !self.peers.all_up() {
             return false;
         }
-        let usual = self.usual_reads.get(self.partition(key).index());
+        let usual = self.usual_reads.get(self.partition(key));
         let Some(placement) = usual.filter(|placement| placement.own.is_some()) else {
             return false;
         };

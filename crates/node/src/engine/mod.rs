@@ -114,9 +114,9 @@ pub struct Engine {
     peers: Peers,
     /// Each partition's placement when every primary can be reached: the usual case, made once per
     /// ring.
-    usual: Vec<Placement>,
+    usual: Placements,
     /// The same with this node's own place first.
-    usual_reads: Vec<Placement>,
+    usual_reads: Placements,
     /// What requests get that ask for nothing in particular, without and with strict quorums.
     usual_consistency: [Option<Consistency>; 2],
     operations: Operations<InFlight>,
@@ -162,6 +162,41 @@ struct Placement {
     sets: Option<Box<[PlaceSet]>>,
 }
 
+/// The placement of every partition. Most partitions share theirs with others (with three nodes
+/// there are six different ones), and those few stay in the processor's caches.
+#[derive(Clone, Default)]
+struct Placements {
+    different: Vec<Placement>,
+    /// By partition, which of them.
+    of: Vec<u16>,
+}
+
+impl Placements {
+    #[inline]
+    fn get(&self, partition: Partition) -> Option<&Placement> {
+        let number = self.of.get(partition.index())?;
+        self.different.get(usize::from(*number))
+    }
+}
+
+impl FromIterator<Placement> for Placements {
+    /// Of placements in which every place is filled by its primary: then the nodes say all.
+    fn from_iter<T: IntoIterator<Item = Placement>>(placements: T) -> Self {
+        let mut numbers = std::collections::BTreeMap::new();
+        let mut all = Self::default();
+        for placement in placements {
+            let nodes: SmallVec<[Slot; 5]> = placement.places.iter().map(|it| it.node).collect();
+            let number = *numbers.entry(nodes).or_insert_with(|| {
+                all.different.push(placement);
+                // There are at most 65,536 partitions.
+                (all.different.len() - 1) as u16
+            });
+            all.of.push(number);
+        }
+        all
+    }
+}
+
 /// How many spare buffers are kept, and how large one may be: enough for a deep pipeline of
 /// ordinary sessions, without holding on to what one huge value needed.
 const SPARE_BUFFERS: usize = 256;
@@ -192,8 +227,8 @@ impl Engine {
             delta: Vec::new(),
             tokens: Vec::new(),
             spare: Vec::new(),
-            usual: Vec::new(),
-            usual_reads: Vec::new(),
+            usual: Placements::default(),
+            usual_reads: Placements::default(),
             usual_consistency: [None; 2],
             snapshot: Arc::default(),
             in_motion: false,
@@ -248,6 +283,7 @@ impl Engine {
         self.usual = usual.collect();
         self.usual_reads = self.usual.clone();
         self.usual_reads
+            .different
             .iter_mut()
             .for_each(coordinate_read::own_place_first);
     }
@@ -437,7 +473,7 @@ impl Engine {
         {
             return self.place_jointly(moving, partition, sloppy);
         }
-        match self.usual.get(partition.index()) {
+        match self.usual.get(partition) {
             Some(usual)
                 if self.peers.all_up() || usual.places.iter().all(|place| up(place.node)) =>
             {

@@ -26,8 +26,8 @@ const FIRST_ENTRIES: usize = 7;
 pub(super) struct OpLog {
     /// Position of the oldest entry, or of the next one if there is none.
     oldest: u64,
-    /// Room for entries. They begin at `head` and go on from the end to the start.
-    ring: Box<[Token]>,
+    /// Room for entries, which are tokens. They begin at `head` and go on from the end to the start.
+    ring: Box<[u64]>,
     /// Where in the ring the oldest entry is.
     head: u32,
     /// How many entries there are.
@@ -49,13 +49,13 @@ impl OpLog {
         let (len, room) = (self.len as usize, self.ring.len());
         if len < room || self.grow(max_entries, account) {
             let at = self.at(len);
-            self.ring[at] = token;
+            self.ring[at] = token.0;
             self.len += 1;
             return;
         }
         self.oldest += 1;
         if let Some(oldest) = self.ring.get_mut(self.head as usize) {
-            *oldest = token;
+            *oldest = token.0;
             self.head = self.at(1) as u32;
         }
     }
@@ -82,10 +82,12 @@ impl OpLog {
         if new <= old || account.resize(cost(old), cost(new)).is_err() {
             return false;
         }
-        let mut ring = Vec::with_capacity(new);
-        ring.extend((0..self.len as usize).map(|nth| self.ring[self.at(nth)]));
-        ring.resize(new, Token(0));
-        self.ring = ring.into_boxed_slice();
+        // Plain numbers, since what is fresh from the kernel is zero and need not be cleared again.
+        let mut ring = vec![0_u64; new].into_boxed_slice();
+        for (nth, place) in ring.iter_mut().enumerate().take(self.len as usize) {
+            *place = self.ring[self.at(nth)];
+        }
+        self.ring = ring;
         self.head = 0;
         true
     }
@@ -110,7 +112,7 @@ impl OpLog {
         let shown = (skipped..len).take(limit);
         let change = |(seq, nth)| Change {
             seq,
-            token: self.ring[self.at(nth)],
+            token: Token(self.ring[self.at(nth)]),
         };
         Ok((from..).zip(shown).map(change).collect())
     }
