@@ -179,16 +179,10 @@ impl Client {
             attempts: 0,
             last: "an empty command".to_owned(),
         })?;
-        let topology = self.topology();
-        let unknown = || Error::Unreachable {
+        let link = self.link_to(address).ok_or_else(|| Error::Unreachable {
             attempts: 0,
             last: format!("no member at {address}"),
-        };
-        let link = topology
-            .links
-            .iter()
-            .find(|link| link.address == address)
-            .ok_or_else(unknown)?;
+        })?;
         let limit = self.shared.options.request_timeout;
         let mut args = Args::of(name);
         for word in words {
@@ -248,6 +242,18 @@ impl Client {
             .await?;
         self.notice_ring(&reply);
         Done::from_value(&reply)
+    }
+
+    /// The link to a member, or to a seed: members have numeric addresses, a seed may be a name of
+    /// one of them (`localhost:7379`) or a node that is no member any more.
+    fn link_to(&self, address: &str) -> Option<Arc<Link>> {
+        let topology = self.topology();
+        let standing = topology.links.iter().find(|link| link.address == address);
+        standing.cloned().or_else(|| {
+            let seed = self.shared.seeds.iter().find(|seed| *seed == address)?;
+            let (options, refresh) = (&self.shared.options, &self.shared.refresh);
+            Some(Link::start(seed, options, refresh.clone()))
+        })
     }
 
     fn topology(&self) -> Arc<Topology> {

@@ -25,13 +25,16 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use crate::{Options, Value, decode, request::Args};
+use crate::{DecodeError, Options, Value, decode, request::Args};
 
 /// Requests that may wait in a link's queue before callers wait themselves.
 const QUEUE: usize = 1024;
 
 /// Bytes gathered into one write at most: beyond it larger writes gain nothing.
 const BATCH_BYTES: usize = 256 << 10;
+
+/// What nearly always led to a port that does not speak the Redis protocol.
+const WRONG_PORT: &str = "the address of the Redis protocol is wanted (a node's --listen-resp)";
 
 /// First and longest pause between attempts to connect; each pause is drawn from its upper half.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -277,6 +280,22 @@ impl Task {
 async fn connect(address: &str, options: &Options) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    greet(&mut stream, options).await.map_err(wrong_port)?;
+    Ok(stream)
+}
+
+/// A node's peer door closes the connection on words it does not understand.
+fn wrong_port(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => invalid(format!(
+            "it closed the connection instead of greeting; {WRONG_PORT}"
+        )),
+        _ => error,
+    }
+}
+
+/// Says HELLO and waits for its answer.
+async fn greet(stream: &mut TcpStream, options: &Options) -> io::Result<()> {
     let mut hello = Args::of("HELLO");
     hello.word("3");
     if let Some(password) = &options.password {
@@ -288,17 +307,26 @@ async fn connect(address: &str, options: &Options) -> io::Result<TcpStream> {
         if stream.read_buf(&mut input).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        match decode(&input, options.max_reply).map_err(invalid)? {
+        let reply = decode(&input, options.max_reply);
+        match reply.map_err(|error| no_reply(&input, &error))? {
             // A server too old for HELLO speaks RESP2, which the decoder reads as well.
             Some((Value::Error(text), _))
                 if options.password.is_some() || !is_unknown_command(&text) =>
             {
                 return Err(invalid(String::from_utf8_lossy(&text)));
             }
-            Some(_) => return Ok(stream),
+            Some(_) => return Ok(()),
             None => {}
         }
     }
+}
+
+/// What these first bytes are, if they are no reply.
+fn no_reply(input: &[u8], error: &DecodeError) -> io::Error {
+    if input.starts_with(b"HTTP/") {
+        return invalid(format!("it speaks HTTP; {WRONG_PORT}"));
+    }
+    invalid(error)
 }
 
 fn is_unknown_command(text: &[u8]) -> bool {

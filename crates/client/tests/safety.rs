@@ -299,6 +299,58 @@ async fn nobody_there_is_told_as_unreachable() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
 }
 
+/// A port that answers whatever it hears with these bytes, and closes.
+async fn not_a_node(says: &'static [u8]) -> String {
+    let (listener, address) = FakeNode::listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut heard = [0; 1024];
+            if stream.read(&mut heard).await.is_ok() {
+                let _ = stream.write_all(says).await;
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_something_else_is_told_with_the_one_that_is_wanted() {
+    for (says, told) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it speaks HTTP"),
+        (b"", "closed the connection"),
+    ] {
+        let address = not_a_node(says).await;
+        let connected = Client::connect([&address], Options::default()).await;
+        let error = connected.err().expect("that is no node").to_string();
+        for word in [address.as_str(), told, "--listen-resp"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+    let other = not_a_node(b"SSH-2.0\r\n").await;
+    let error = Client::connect([&other], Options::default()).await.err();
+    let text = error.expect("that is no node").to_string();
+    assert!(text.contains("unknown reply type byte 0x53"), "{text}");
+}
+
+/// Operators name a node as they like; the ring names it by its number.
+#[tokio::test]
+async fn a_seed_is_asked_by_the_name_it_was_given() {
+    let (listener, address) = FakeNode::listen().await;
+    let named = address.replace("127.0.0.1", "localhost");
+    let member = address.clone();
+    let node = FakeNode::start(listener, move |words| match words[0].as_str() {
+        "HENGE.RING" => ring("t1", &[&member]),
+        _ => reply("$4\r\ntext\r\n"),
+    });
+    let client = Client::connect([&named], Options::default()).await.unwrap();
+    for asked in [&named, &address] {
+        assert_eq!(client.info(asked).await.as_deref(), Ok("text"));
+    }
+    assert_eq!(node.count("INFO"), 2);
+    let stranger = client.info("127.0.0.1:1").await.unwrap_err();
+    assert!(stranger.to_string().contains("no member at"), "{stranger}");
+}
+
 #[tokio::test]
 async fn another_ring_tag_in_a_reply_brings_the_new_ring() {
     let (listener, address) = FakeNode::listen().await;
