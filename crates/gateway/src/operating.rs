@@ -69,7 +69,9 @@ fn record_json(exported: &Exported, now_ms: u64) -> Value {
     let at = record.deadline().at;
     shown["state"] = state(&record, now_ms).into();
     shown["deadline_ms"] = (at != NEVER).then_some(at).into();
-    shown["changed_ms"] = record.newest().time.millis().into();
+    let changed = record.newest().time.millis();
+    // A destroyed session does not tell when it was.
+    shown["changed_ms"] = (changed > 0).then_some(changed).into();
     shown["values"] = record.siblings().map(base64).collect();
     let fields = record.fields().filter(|(name, _)| !name.is_empty());
     let fields = fields.map(|(name, value)| {

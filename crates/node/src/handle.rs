@@ -11,13 +11,12 @@ use std::{
 
 use futures::future::LocalBoxFuture;
 use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
-use henge_ring::{Endpoints, NodeId, Partition, Ring};
-use henge_store::OpLogGap;
+use henge_ring::{Endpoints, NodeId, Ring};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Buckets, ChangesPage, Export, ExportPage, Failure, LocalNode, Outcome, Request, ScanPage,
-    Unready, engine, export, metrics, shard::Shard, shared::Shared,
+    Buckets, ChangesPage, Export, ExportPage, Failure, LocalNode, NotShown, Outcome, Request,
+    ScanPage, Unready, engine, export, metrics, shard::Shard, shared::Shared,
 };
 
 /// Who this node is.
@@ -169,7 +168,10 @@ impl Handle {
     }
 
     /// A page of this node's own records.
-    pub fn export(&self, wanted: &Export) -> ExportPage {
+    ///
+    /// # Errors
+    /// [`NotShown::UnknownPartition`].
+    pub fn export(&self, wanted: &Export) -> Result<ExportPage, NotShown> {
         export::export(&*self.shared.store, wanted)
     }
 
@@ -177,18 +179,18 @@ impl Handle {
     /// is that of the page before, if there was one.
     ///
     /// # Errors
-    /// If the log does not reach back so far, or the position is of another life.
+    /// If there is no such partition, the log does not reach back so far, or the position is of
+    /// another life.
     pub fn changes(
         &self,
-        partition: u16,
+        partition: u64,
         life: Option<u64>,
         since: u64,
         limit: usize,
-    ) -> Result<ChangesPage, OpLogGap> {
-        let (own, partition) = (self.shared.log_life(), Partition(partition));
-        if life.is_some_and(|life| life != own) {
-            let (oldest, asked) = (0, since);
-            return Err(OpLogGap { oldest, asked });
+    ) -> Result<ChangesPage, NotShown> {
+        let own = self.shared.log_life();
+        if let Some(asked) = life.filter(|life| *life != own) {
+            return Err(NotShown::OtherLife { asked, own });
         }
         export::changes(&*self.shared.store, own, partition, since, limit)
     }

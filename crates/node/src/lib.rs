@@ -29,13 +29,13 @@ pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
 pub use henge_coordinator::{Defaults, Mode};
 pub use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
 pub use henge_repair::transfer::TransferLimits;
-pub use henge_store::{OpLogGap, Warm};
+pub use henge_store::Warm;
 
 mod local;
 pub use local::{ConnectionDoor, DoorShard, LocalNode, ScanPage, Sink, SinkId};
 
 mod export;
-pub use export::{ChangesPage, Export, ExportPage, Exported};
+pub use export::{ChangesPage, Export, ExportPage, Exported, NotShown};
 
 mod handle;
 pub use handle::{Handle, NodeInfo, PeerInfo, ReplicaView};

@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use henge_node::Export;
+use henge_node::{Export, NotShown};
 
 use super::{
     Door,
@@ -44,9 +44,13 @@ pub(super) async fn export(State(door): State<Door>, Query(query): Pairs) -> Res
             after: number(&query, "after")?,
         })
     });
-    match wanted {
-        Ok(wanted) => Json(export_json(&door.node.export(&wanted), now_ms())).into_response(),
-        Err(text) => bad_request(&text),
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(text) => return bad_request(&text),
+    };
+    match door.node.export(&wanted) {
+        Ok(page) => Json(export_json(&page, now_ms())).into_response(),
+        Err(why) => not_shown(&why),
     }
 }
 
@@ -68,7 +72,16 @@ pub(super) async fn changes(State(door): State<Door>, Query(query): Pairs) -> Re
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     match door.node.changes(partition, life, since, limit) {
         Ok(page) => Json(changes_json(&page, now_ms())).into_response(),
-        Err(gap) => problem(StatusCode::GONE, "gone", &gap.to_string()),
+        Err(why) => not_shown(&why),
+    }
+}
+
+fn not_shown(why: &NotShown) -> Response {
+    match why {
+        NotShown::UnknownPartition { .. } => bad_request(&why.to_string()),
+        NotShown::OtherLife { .. } | NotShown::Gap { .. } => {
+            problem(StatusCode::GONE, "gone", &why.to_string())
+        }
     }
 }
 

@@ -251,7 +251,9 @@ fn operators_see_the_node() {
         (format!("{path}&since={}", end + 1), 410),
         (format!("{path}&since=x"), 400),
         ("/v1/changes".to_owned(), 400),
+        ("/v1/changes?partition=1024".to_owned(), 400),
         ("/v1/export?n=1".to_owned(), 400),
+        ("/v1/export?partition=70000".to_owned(), 400),
     ] {
         assert_eq!(http.get(&query).status, status, "{query}");
     }

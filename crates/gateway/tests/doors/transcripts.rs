@@ -319,6 +319,7 @@ fn henge_extensions() {
         HENGE.REPAIR NOW ⇒ -ERR syntax error
         HENGE.EXPORT PREFIX nothing ⇒ "{*
         HENGE.EXPORT PARTITION ⇒ -ERR syntax error
+        HENGE.EXPORT PARTITION 1024 ⇒ -ERR there is no partition 1024: they are numbered from 0 to 1023
         HENGE.EXPORT AFTER x ⇒ -ERR syntax error
         SET sess:1 v EX 100 ⇒ +OK
         DEL sess:1 ⇒ :1

@@ -37,8 +37,7 @@ pub(super) fn export<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         let value = words.next().ok_or_else(syntax)?;
         match () {
             () if is(word, "PARTITION") => {
-                let number = u16::try_from(unsigned(value, "PARTITION")?).map_err(|_| syntax())?;
-                wanted.partition = Some(number);
+                wanted.partition = Some(unsigned(value, "PARTITION")?);
             }
             () if is(word, "PREFIX") => wanted.prefix = value.to_vec(),
             () if is(word, "SINCE") => wanted.since_ms = unsigned(value, "SINCE")?,
@@ -47,6 +46,7 @@ pub(super) fn export<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         }
     }
     let page = call.node.handle().export(&wanted);
+    let page = page.map_err(|why| Reply::error(format!("ERR {why}")))?;
     let json = export_json(&page, call.node.wall_ms());
     Ok(Plan::Reply(Reply::text(json.to_string())))
 }
