@@ -13,9 +13,9 @@ use crate::client::Target;
 /// deadline, values in base64, and the whole record.
 #[derive(Args)]
 pub(crate) struct Export {
-    /// Only this partition
+    /// Only the partition with this number
     #[arg(long)]
-    partition: Option<u16>,
+    partition: Option<u64>,
     /// Only keys that begin so
     #[arg(long)]
     prefix: Option<String>,
