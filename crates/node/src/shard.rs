@@ -297,9 +297,10 @@ impl Shard {
 
     /// Looks at deadlines and measures the links. Runs until the thread ends.
     pub(crate) async fn watch_deadlines(self: Rc<Self>) {
-        let mut measure_ms = 0;
+        let (mut measure_ms, transition) = (0, Arc::clone(&self.shared.transition));
         loop {
-            let idle = self.engine.borrow().in_flight() == 0;
+            // Each partition that is handed over to others takes two ticks.
+            let idle = self.engine.borrow().in_flight() == 0 && !transition.has_to_drop();
             tokio::time::sleep(if idle { IDLE_TICK } else { TICK }).await;
             let now = self.now();
             let mut engine = self.engine.borrow_mut();
@@ -311,7 +312,7 @@ impl Shard {
                 self.shared.repair.owe(owed);
             }
             self.shared.hints_waiting.store(waiting, Ordering::Relaxed);
-            let version = self.shared.transition.version();
+            let version = transition.version();
             if self.followed.replace(version) != version && self.lane == 0 {
                 self.membership.follow();
             }

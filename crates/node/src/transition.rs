@@ -191,6 +191,12 @@ impl Transition {
         last.is_some_and(|last| *last >= since_ms)
     }
 
+    /// Whether this node still has partitions to drop.
+    pub(crate) fn has_to_drop(&self) -> bool {
+        let some = self.with(|transfer| transfer.leavings() > 0);
+        some.unwrap_or(false)
+    }
+
     /// Asks or tells the machine something; `None` before the cluster exists.
     pub(crate) fn with<T>(&self, ask: impl FnOnce(&mut Transfer) -> T) -> Option<T> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
