@@ -385,17 +385,18 @@ fn a_node_that_was_away_gets_what_it_missed() {
     assert!((0..20).all(|number| cluster.copies(&format!("k{number}")) == 3));
 }
 
+/// The nodes of a cluster of five that own a key, in the order of its preference list.
+fn owners_among_five(key: &[u8]) -> Vec<u8> {
+    let ring = ring_of(5);
+    let partition = ring.partition_of(henge_ring::Token::of(key));
+    let primaries = ring.primaries(partition).iter();
+    primaries.map(|at| ring.member(*at).id.0[0]).collect()
+}
+
 #[test]
 fn a_fallback_stands_in_and_hands_over() {
     let mut cluster = Cluster::new(5);
-    let owners: Vec<u8> = {
-        let ring = ring_of(5);
-        let partition = ring.partition_of(henge_ring::Token::of(b"k"));
-        ring.primaries(partition)
-            .iter()
-            .map(|i| ring.member(*i).id.0[0])
-            .collect()
-    };
+    let owners = owners_among_five(b"k");
     cluster.kill(owners[1]);
     cluster.kill(owners[2]);
     let options = Options {
@@ -521,14 +522,7 @@ fn bounds_are_errors_with_numbers() {
 #[test]
 fn sessions_are_strict_unless_a_request_says_otherwise() {
     let mut cluster = Cluster::new(5);
-    let owners: Vec<u8> = {
-        let ring = ring_of(5);
-        let partition = ring.partition_of(henge_ring::Token::of(b"sess:k"));
-        ring.primaries(partition)
-            .iter()
-            .map(|i| ring.member(*i).id.0[0])
-            .collect()
-    };
+    let owners = owners_among_five(b"sess:k");
     cluster.kill(owners[1]);
     cluster.kill(owners[2]);
     let refused = cluster
