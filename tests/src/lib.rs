@@ -13,4 +13,5 @@ pub mod checker;
 pub mod fuzz;
 pub mod l2;
 pub mod l3;
+pub mod seeds;
 pub mod sim;

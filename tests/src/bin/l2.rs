@@ -8,67 +8,32 @@
 //! decides whether the machine disturbed one of them (see `tests/tests/l2.rs`), which is counted. The
 //! exit status is 1 if a promise was broken or three traces differed.
 
-use std::{
-    collections::BTreeMap,
-    process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
+use std::{collections::BTreeMap, process::ExitCode, time::Instant};
+
+use clap::Parser;
+use henge_tests::{
+    l2::{Plan, Verdict, run},
+    seeds::Seeds,
 };
 
-use henge_tests::l2::{Plan, Verdict, run};
-
+/// Runs real nodes over the simulated network.
+#[derive(Parser)]
 struct Options {
-    from: u64,
-    seeds: u64,
-    threads: usize,
-    trace: bool,
+    #[command(flatten)]
+    seeds: Seeds<20>,
+    /// Print the history that the checker judges
+    #[arg(long)]
     history: bool,
+    /// Run each seed twice and compare the traces
+    #[arg(long)]
     twice: bool,
+    /// Print what nodes log, such as henge_node=debug
+    #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
-        Ok(options) => execute(&options),
-        Err(what) => {
-            eprintln!("{what}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options {
-        from: 1,
-        seeds: 20,
-        threads: 1,
-        trace: false,
-        history: false,
-        twice: false,
-        log: None,
-    };
-    while let Some(name) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
-        let number = |text: String| {
-            text.parse::<u64>()
-                .map_err(|_| format!("{text:?} is no number"))
-        };
-        match name.as_str() {
-            "--from" => options.from = number(value()?)?,
-            "--seeds" => options.seeds = number(value()?)?,
-            "--threads" => options.threads = number(value()?)? as usize,
-            "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
-            "--trace" => options.trace = true,
-            "--history" => options.history = true,
-            "--twice" => options.twice = true,
-            "--log" => options.log = Some(value()?),
-            other => return Err(format!("{other:?} is no option")),
-        }
-    }
-    Ok(options)
-}
-
-fn execute(options: &Options) -> ExitCode {
+    let options = Options::parse();
     if let Some(filter) = &options.log {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -76,37 +41,18 @@ fn execute(options: &Options) -> ExitCode {
             .init();
     }
     let started = Instant::now();
-    let next = AtomicU64::new(options.from);
-    let end = options.from + options.seeds;
-    let work = || {
-        let mut verdicts = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return verdicts;
-            }
-            verdicts.push(one(seed, options));
+    match options.seeds.run(|seed| one(seed, &options)) {
+        Ok(verdicts) => summary(&verdicts, started.elapsed().as_secs_f64()),
+        Err(panicked) => {
+            println!("{panicked}");
+            ExitCode::FAILURE
         }
-    };
-    let verdicts: Vec<Verdict> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..options.threads.max(1))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined
-            .flat_map(|verdicts| verdicts.unwrap_or_default())
-            .collect()
-    });
-    if (verdicts.len() as u64) < options.seeds {
-        println!("a thread of the simulation itself panicked");
-        return ExitCode::FAILURE;
     }
-    summary(&verdicts, started.elapsed().as_secs_f64())
 }
 
 fn one(seed: u64, options: &Options) -> Verdict {
     let plan = Plan::draw(seed);
-    let mut verdict = run(&plan, options.trace);
+    let mut verdict = run(&plan, options.seeds.trace);
     if options.twice {
         let mut hashes = vec![verdict.hash, run(&plan, false).hash];
         if hashes[0] != hashes[1] {

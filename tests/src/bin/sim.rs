@@ -9,14 +9,13 @@
 //! to keep the promises to sessions. Every tenth seed runs the last-writer-wins control, unless a workload is given. The exit status
 //! is 1 if a promise was broken, a mark was never hit, or the control lost too little.
 
-use std::{
-    collections::BTreeSet,
-    process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
-};
+use std::{collections::BTreeSet, process::ExitCode, time::Instant};
 
-use henge_tests::sim::{Mark, Marks, Plan, Verdict, Workload, register_loss, run};
+use clap::Parser;
+use henge_tests::{
+    seeds::Seeds,
+    sim::{Mark, Marks, Plan, Verdict, Workload, register_loss, run},
+};
 
 /// The least share of writes that last-writer-wins must be seen to lose.
 const CONTROL_LOSES: f64 = 0.05;
@@ -24,118 +23,65 @@ const CONTROL_LOSES: f64 = 0.05;
 /// Fewer seeds than this need not hit every mark.
 const ENOUGH_SEEDS: u64 = 100;
 
+/// Runs the simulator.
+#[derive(Parser)]
 struct Options {
-    from: u64,
-    seeds: u64,
-    threads: usize,
+    #[command(flatten)]
+    seeds: Seeds<100>,
+    /// What clients do; without it each tenth seed runs the last-writer-wins control
+    #[arg(long, value_enum)]
     workload: Option<Workload>,
-    trace: bool,
+    /// Use sessions with whatever quorum was drawn
+    #[arg(long)]
     any_sessions: bool,
+    /// No hints and no read repair
+    #[arg(long)]
     anti_entropy_alone: bool,
+    /// The ring changes meanwhile
+    #[arg(long)]
     reconfigure: bool,
 }
 
-fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
-        Ok(options) => execute(&options),
-        Err(what) => {
-            eprintln!("{what}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options {
-        from: 1,
-        seeds: 100,
-        threads: 1,
-        workload: None,
-        trace: false,
-        any_sessions: false,
-        anti_entropy_alone: false,
-        reconfigure: false,
-    };
-    while let Some(name) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
-        let number = |text: String| {
-            text.parse::<u64>()
-                .map_err(|_| format!("{text:?} is no number"))
+impl Options {
+    fn plan(&self, seed: u64) -> Plan {
+        let control = if seed.is_multiple_of(10) {
+            Workload::Registers
+        } else {
+            Workload::Mixed
         };
-        match name.as_str() {
-            "--from" => options.from = number(value()?)?,
-            "--seeds" => options.seeds = number(value()?)?,
-            "--threads" => options.threads = number(value()?)? as usize,
-            "--seed" => (options.from, options.seeds) = (number(value()?)?, 1),
-            "--trace" => options.trace = true,
-            "--reconfigure" => options.reconfigure = true,
-            "--any-sessions" => options.any_sessions = true,
-            "--anti-entropy-alone" => options.anti_entropy_alone = true,
-            "--workload" => {
-                options.workload = Some(match value()?.as_str() {
-                    "mixed" => Workload::Mixed,
-                    "siblings" => Workload::Siblings,
-                    "sessions" => Workload::Sessions,
-                    "registers" => Workload::Registers,
-                    other => return Err(format!("{other:?} is no workload")),
-                });
-            }
-            other => return Err(format!("{other:?} is no option")),
+        let mut plan = Plan::draw(seed, self.workload.unwrap_or(control));
+        if self.any_sessions {
+            plan = plan.with_any_sessions();
         }
+        if self.reconfigure {
+            plan = plan.with_changes();
+        }
+        if self.anti_entropy_alone {
+            plan = plan.with_anti_entropy_alone();
+        }
+        plan
     }
-    Ok(options)
 }
 
-fn execute(options: &Options) -> ExitCode {
+fn main() -> ExitCode {
+    let options = Options::parse();
     let started = Instant::now();
-    let next = AtomicU64::new(options.from);
-    let end = options.from + options.seeds;
-    let work = || {
-        let mut verdicts = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                return verdicts;
-            }
-            let control = if seed.is_multiple_of(10) {
-                Workload::Registers
-            } else {
-                Workload::Mixed
-            };
-            let plan = Plan::draw(seed, options.workload.unwrap_or(control));
-            let plan = if options.any_sessions {
-                plan.with_any_sessions()
-            } else {
-                plan
-            };
-            let plan = if options.reconfigure {
-                plan.with_changes()
-            } else {
-                plan
-            };
-            let plan = if options.anti_entropy_alone {
-                plan.with_anti_entropy_alone()
-            } else {
-                plan
-            };
-            let mut verdict = run(&plan, options.trace);
-            report(&verdict);
-            // What is counted afterwards needs neither.
-            verdict.history.entries.clear();
-            verdict.text.clear();
-            verdicts.push(verdict);
+    match options.seeds.run(|seed| one(seed, &options)) {
+        Ok(verdicts) => summary(&verdicts, &options, started.elapsed().as_secs_f64()),
+        Err(panicked) => {
+            println!("{panicked}");
+            ExitCode::FAILURE
         }
-    };
-    let verdicts: Vec<Verdict> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..options.threads.max(1))
-            .map(|_| scope.spawn(work))
-            .collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_default())
-            .collect()
-    });
-    summary(&verdicts, options, started.elapsed().as_secs_f64())
+    }
+}
+
+fn one(seed: u64, options: &Options) -> Verdict {
+    let mut verdict = run(&options.plan(seed), options.seeds.trace);
+    report(&verdict);
+    // What is counted afterwards needs neither.
+    verdict.history.entries.clear();
+    verdict.text.clear();
+    verdict
 }
 
 /// Says what is wrong with a run, with everything needed to repeat it.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use crate::{
     history::{Micros, Quorum},
-    sim::{Plan as Workings, Rng, SECOND, Weather, Workload},
+    sim::{self, Plan as Workings, Rng, SECOND, Weather, Workload},
 };
 
 /// Everything that is decided about a run before it begins.
@@ -25,15 +25,7 @@ pub struct Plan {
 }
 
 /// Something goes wrong for a while, counted from the start of the faults.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// When it begins.
-    pub at: Micros,
-    /// How long it lasts.
-    pub lasts: Micros,
-    /// What it is.
-    pub kind: FaultKind,
-}
+pub type Fault = sim::Fault<FaultKind>;
 
 /// What may go wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::history::{Micros, Quorum};
 pub const SECOND: Micros = 1_000_000;
 
 /// What the clients do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Workload {
     /// Read-merge-write of siblings, and sessions that are written, touched and logged out.
     Mixed,
@@ -77,13 +77,13 @@ pub enum Planted {
 
 /// Something goes wrong for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Fault<Kind = FaultKind> {
     /// When it begins.
     pub at: Micros,
     /// How long it lasts.
     pub lasts: Micros,
     /// What it is.
-    pub kind: FaultKind,
+    pub kind: Kind,
 }
 
 /// What may go wrong.
