@@ -41,6 +41,9 @@
 //!
 //! While a partition moves from one replica set to another, an operation needs its quorum in each of
 //! them ([`Write::begin_jointly`], [`Read::begin_jointly`]).
+//!
+//! Apart from the machines stands what tells an operator which R and W to choose: the [`Cluster`]
+//! model, run on measured [`Histogram`]s, and the [`Probes`] that keep it honest.
 
 mod place;
 pub use place::{MAX_PLACES, PlaceInfo, PlaceSet, Places};
@@ -67,3 +70,12 @@ mod operations;
 pub use operations::{Busy, OpId, OperationLimits, Operations};
 
 mod wheel;
+
+mod histogram;
+pub use histogram::{Gather, Histogram, Recent};
+
+mod model;
+pub use model::{Cluster, Distribution, ModelError, PeerLegs, Prediction, ReplicaSet, Trip};
+
+mod probes;
+pub use probes::{Compared, Probed, Probes};
