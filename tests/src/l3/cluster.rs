@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::{
-    filter::Filter,
+    filter::{self, Filter},
     http,
     lab::Lab,
     server::{RESP, Server, Start},
@@ -40,6 +40,8 @@ pub struct Cluster<'lab> {
     setup: Setup,
     servers: BTreeMap<u8, Server>,
     filters: BTreeMap<u8, Filter>,
+    /// Packets that rules dropped or doubled which are in force no more.
+    struck: u64,
     /// Variables that single machines are started with.
     variables: BTreeMap<u8, Vec<(String, String)>>,
 }
@@ -69,6 +71,7 @@ impl<'lab> Cluster<'lab> {
             setup,
             servers: BTreeMap::new(),
             filters: BTreeMap::new(),
+            struck: 0,
             variables,
         };
         let founders: Vec<u8> = (1..=members).collect();
@@ -164,9 +167,18 @@ impl<'lab> Cluster<'lab> {
         machine: u8,
         change: impl FnOnce(&mut Filter),
     ) -> anyhow::Result<()> {
+        let known = self.filters.contains_key(&machine);
         let filter = self.filters.entry(machine).or_default();
+        if known {
+            self.struck += filter::struck(self.lab, machine)?;
+        }
         change(filter);
         filter.apply(self.lab, machine)
+    }
+
+    /// Packets that were dropped or doubled so far by rules that are in force no more.
+    pub fn struck(&self) -> u64 {
+        self.struck
     }
 
     /// Lets everything through, everywhere.

@@ -22,14 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Filler {
     doors: Vec<SocketAddr>,
-    /// Values written so far; they are named by their numbers.
-    written: u64,
+    /// Values written so far, or tried; they are named by their numbers.
+    tried: u64,
 }
 
 impl Filler {
     /// It will write through these Redis doors in turn.
     pub(super) fn new(doors: Vec<SocketAddr>) -> Self {
-        Self { doors, written: 0 }
+        Self { doors, tried: 0 }
     }
 
     /// Writes until nothing is taken any more.
@@ -38,21 +38,25 @@ impl Filler {
     /// If a node cannot be reached, or is not full within a minute.
     pub(super) fn fill(&mut self) -> anyhow::Result<()> {
         let mut doors = self.open()?;
-        let (begun, value, mut refusals) = (Instant::now(), "x".repeat(VALUE), 0);
-        while refusals < REFUSALS {
+        let (begun, value) = (Instant::now(), "x".repeat(VALUE));
+        let (mut refusals, mut told) = (0, false);
+        while refusals < REFUSALS || !told {
             if begun.elapsed() > FILLING {
-                bail!("after {} values memory is not full", self.written);
+                bail!("after {} values memory is not full", self.tried);
             }
-            let turn = (self.written + u64::from(refusals)) as usize % doors.len();
-            let key = format!("fill:{}", self.written + u64::from(refusals));
+            let turn = self.tried as usize % doors.len();
+            let key = format!("fill:{}", self.tried);
             let said = ask(&mut doors[turn], &["SET", &key, &value, "EX", "3600"])?;
-            if said.starts_with("+OK") {
-                self.written += 1 + u64::from(refusals);
-                refusals = 0;
-            } else if said.starts_with("-OOM") {
-                refusals += 1;
-            } else {
-                bail!("a write to a memory not yet full: {said}");
+            self.tried += 1;
+            match said.split(' ').next() {
+                Some("+OK") => refusals = 0,
+                Some("-OOM") => {
+                    refusals += 1;
+                    told = true;
+                }
+                // Its own replica took it and others did not: it may yet come to be.
+                Some("-UNKNOWN") => refusals += 1,
+                _ => bail!("a write to a memory that fills: {said}"),
             }
         }
         Ok(())
@@ -64,7 +68,7 @@ impl Filler {
     /// If a delete is refused.
     pub(super) fn remove(&mut self) -> anyhow::Result<()> {
         let mut doors = self.open()?;
-        for number in 0..self.written {
+        for number in 0..self.tried {
             let turn = number as usize % doors.len();
             let key = format!("fill:{number}");
             let said = ask(&mut doors[turn], &["DEL", &key])?;

@@ -26,12 +26,12 @@ impl Filter {
         };
         line("chain in { type filter hook input priority 0;".to_owned());
         for machine in &self.deaf_to {
-            line(format!("ip saddr {} drop", address(*machine)));
+            line(format!("ip saddr {} counter drop", address(*machine)));
         }
         let others = format!("ip saddr {subnet} ip saddr != {clients}");
         if self.loss > 0 {
             line(format!(
-                "{others} numgen random mod 100 < {} drop",
+                "{others} numgen random mod 100 < {} counter drop",
                 self.loss
             ));
         }
@@ -41,7 +41,7 @@ impl Filter {
             for machine in 1..=super::MOST_MACHINES {
                 let to = address(machine);
                 line(format!(
-                    "ip daddr {to} numgen random mod 100 < {} dup to {to}",
+                    "ip daddr {to} numgen random mod 100 < {} counter dup to {to}",
                     self.doubled
                 ));
             }
@@ -62,6 +62,24 @@ impl Filter {
     }
 }
 
+/// Packets that the rules in force on a machine have dropped or doubled so far.
+///
+/// # Errors
+/// If there are no rules.
+pub(super) fn struck(lab: &Lab, machine: u8) -> anyhow::Result<u64> {
+    let space = lab.namespace(machine);
+    let listed = shell::run(&format!("ip netns exec {space} nft list table ip l3"))?;
+    Ok(packets(&listed))
+}
+
+/// The sum of the counters of packets in a listing of nft.
+fn packets(listed: &str) -> u64 {
+    let counts = listed.split("counter packets ").skip(1);
+    counts
+        .filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +96,14 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_added_up() {
+        let listed = "chain in {\n ip saddr 198.18.7.12 counter packets 7 bytes 420 drop\n\
+                      ip saddr 198.18.7.14 counter packets 30 bytes 1 drop\n }";
+        assert_eq!(packets(listed), 37);
+        assert_eq!(packets("table ip l3 { }"), 0);
+    }
+
+    #[test]
     fn each_fault_is_a_rule_that_spares_clients() {
         let filter = Filter {
             deaf_to: [2, 4].into(),
@@ -85,9 +111,15 @@ mod tests {
             doubled: 3,
         };
         let text = rules(&filter);
-        assert!(text.contains("ip saddr 198.18.7.12 drop\nip saddr 198.18.7.14 drop\n"));
-        assert!(text.contains("ip saddr != 198.18.7.10 numgen random mod 100 < 5 drop"));
-        assert!(text.contains("ip daddr 198.18.7.11 numgen random mod 100 < 3 dup to 198.18.7.11"));
+        assert!(
+            text.contains("ip saddr 198.18.7.12 counter drop\nip saddr 198.18.7.14 counter drop\n")
+        );
+        assert!(text.contains("ip saddr != 198.18.7.10 numgen random mod 100 < 5 counter drop"));
+        assert!(
+            text.contains(
+                "ip daddr 198.18.7.11 numgen random mod 100 < 3 counter dup to 198.18.7.11"
+            )
+        );
         assert!(
             !text.contains("ip daddr 198.18.7.10 "),
             "clients are not doubled"

@@ -111,6 +111,13 @@ impl Holding {
     }
 }
 
+impl Holding {
+    /// Whether packets are still held up.
+    pub(super) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
 impl Drop for Holding {
     fn drop(&mut self) {
         // The machine may have been destroyed, and both with it.

@@ -138,23 +138,25 @@ impl Figures {
 /// Length of a line of the diary.
 const LINE: Duration = Duration::from_millis(250);
 
-/// What the load saw, a line for each quarter of a second: by when requests were due. For people who
-/// look for the cause of a figure.
+/// What the load saw, a line for each quarter of a second: by when requests were due, and how many
+/// ended. For people who look for the cause of a figure.
 pub fn diary(samples: &[Sample], timeline: &Timeline) -> String {
     #[derive(Default)]
     struct Line {
         took: Vec<Duration>,
         failed: u32,
         unknown: u32,
+        ended: u32,
     }
     let index = |at: Instant| {
         let since = at.saturating_duration_since(timeline.began);
         (since.as_millis() / LINE.as_millis()) as usize
     };
-    let last = samples.iter().map(|it| index(it.due)).max();
+    let last = samples.iter().map(|it| index(it.due + it.took)).max();
     let mut lines: Vec<Line> = Vec::new();
     lines.resize_with(last.map_or(0, |it| it + 1), Line::default);
     for sample in samples.iter().filter(|it| it.due >= timeline.began) {
+        lines[index(sample.due + sample.took)].ended += 1;
         let line = &mut lines[index(sample.due)];
         match sample.outcome {
             Outcome::Good => line.took.push(sample.took),
@@ -162,7 +164,7 @@ pub fn diary(samples: &[Sample], timeline: &Timeline) -> String {
             Outcome::Unknown => line.unknown += 1,
         }
     }
-    let mut text = "     ms     good   failed  unknown   p50 ms   p99 ms\n".to_owned();
+    let mut text = "     ms     good   failed  unknown    ended   p50 ms   p99 ms\n".to_owned();
     for (number, line) in lines.into_iter().enumerate() {
         let (good, lag) = (line.took.len(), latency(line.took));
         let at = number as u128 * LINE.as_millis();
@@ -170,9 +172,10 @@ pub fn diary(samples: &[Sample], timeline: &Timeline) -> String {
         let struck = timeline.blows.iter().filter(is_here).count();
         let healed = timeline.healed.as_ref().filter(is_here).map(|_| "  mended");
         text += &format!(
-            "{at:7}{good:9}{:9}{:9}{:9.1}{:9.1}{}{}\n",
+            "{at:7}{good:9}{:9}{:9}{:9}{:9.1}{:9.1}{}{}\n",
             line.failed,
             line.unknown,
+            line.ended,
             lag.p50,
             lag.p99,
             if struck > 0 { "  struck" } else { "" },

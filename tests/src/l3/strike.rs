@@ -156,12 +156,15 @@ impl Strike {
             Fault::Clock => self.show(TRUE_TIME),
             Fault::Leave => until_left(cluster, victim),
             Fault::Delay => {
+                if !self.late.iter_mut().all(Holding::is_running) {
+                    bail!("packets were not delayed: see what l3 --hold-packets said");
+                }
                 self.late.clear();
                 Ok(())
             }
             Fault::Full => self.filler.take().map_or(Ok(()), |mut it| it.remove()),
             Fault::Kill | Fault::Join | Fault::Replace => Ok(()),
-            _ => cluster.heal_network(),
+            _ => heal(cluster),
         }
     }
 
@@ -232,6 +235,15 @@ fn mend(cluster: &mut Cluster<'_>, a: u8, b: u8) -> anyhow::Result<()> {
                 it.deaf_to.remove(&other);
             })?;
         }
+    }
+    Ok(())
+}
+
+/// Lets everything through again, and sees whether anything was ever stopped.
+fn heal(cluster: &mut Cluster<'_>) -> anyhow::Result<()> {
+    cluster.heal_network()?;
+    if cluster.struck() == 0 {
+        bail!("not one packet was dropped or doubled: the fault never was");
     }
     Ok(())
 }

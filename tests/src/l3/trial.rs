@@ -176,7 +176,7 @@ pub(super) fn start_load(
     users: u32,
     more: &[String],
 ) -> anyhow::Result<Load> {
-    let fixed = "--protocol native --workload session --populate --connections 64 --pipeline 16 --duration 2h \
+    let fixed = "--protocol native --workload session --populate --connections 64 --pipeline 48 --duration 2h \
                  --timeout 1s --value-size 200 --quiet \
                  --weights read=45,touch=15,change=30,logout=6,ghost=4";
     let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();

@@ -120,9 +120,15 @@ fn the_diary_has_a_line_for_each_quarter_of_a_second() {
         .lines()
         .map(|it| it.split_whitespace().collect())
         .collect();
-    assert_eq!(lines[1], ["0", "1", "0", "0", "5.0", "5.0"]);
-    assert_eq!(lines[2], ["250", "0", "1", "0", "0.0", "0.0", "struck"]);
-    assert_eq!(lines[3], ["500", "0", "0", "1", "0.0", "0.0", "mended"]);
+    assert_eq!(lines[1], ["0", "1", "0", "0", "1", "5.0", "5.0"]);
+    assert_eq!(
+        lines[2],
+        ["250", "0", "1", "0", "1", "0.0", "0.0", "struck"]
+    );
+    assert_eq!(
+        lines[3],
+        ["500", "0", "0", "1", "1", "0.0", "0.0", "mended"]
+    );
     assert_eq!(lines.len(), 4);
 }
 
