@@ -10,6 +10,7 @@ use super::{
     fault::{Blow, Fault},
     phases::{Figures, GRACE, Timeline, diary},
     replicas::held_by,
+    run::without_figures,
     strike::Strike,
     trial::{AVAILABILITY, broken, converge, start_load},
 };
@@ -130,7 +131,7 @@ pub fn growth(stage: &Stage<'_>) -> anyhow::Result<Criteria> {
         60.0,
         "",
     );
-    for (words, count) in &found.errors {
+    for (words, count) in without_figures(&found.errors) {
         criteria.note(format!("{count} × {words}"));
     }
     Ok(criteria)

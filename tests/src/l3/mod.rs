@@ -48,6 +48,9 @@ pub use replicas::{Comparison, Share, compare, held_by, missed_by};
 mod phases;
 pub use phases::{Figures, GRACE, Latency, Timeline, diary};
 
+mod pulse;
+pub use pulse::Pulse;
+
 mod options;
 pub use options::{Checked, Options, Scenario};
 

@@ -1,6 +1,7 @@
 //! A whole run: what the machine allows, every fault alone, some at once, the table, the verdict.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Weak},
     time::Instant,
@@ -18,8 +19,9 @@ use super::{
     options::{Checked, Options, Scenario},
     plan::Plan,
     probe::Abilities,
+    pulse::Pulse,
     table::table,
-    trial::{Row, Trial},
+    trial::{Row, Trial, broken},
 };
 use crate::sim::Rng;
 
@@ -118,12 +120,16 @@ fn plans(faults: &[Fault], mixed: u32, seed: u64) -> Vec<Plan> {
 /// Plays a scenario and says what it showed.
 fn played(stage: Stage<'_>, scenario: Scenario) -> anyhow::Result<Ending> {
     println!("logs in {}", stage.trial.logs.display());
+    let pulse = Pulse::start();
     let criteria = match scenario {
         Scenario::Growth => growth(&stage),
         Scenario::Away => away(&stage),
         Scenario::Expiry => expiry(&stage),
     }?;
     println!("{}", criteria.text());
+    if let Some(disturbed) = pulse.missed() {
+        println!("     {disturbed}: times are of no use");
+    }
     Ok(if criteria.are_kept() {
         Ending::Kept
     } else {
@@ -131,9 +137,26 @@ fn played(stage: Stage<'_>, scenario: Scenario) -> anyhow::Result<Ending> {
     })
 }
 
-/// Makes a trial and says in a line how it went.
+/// Makes a trial and says in a line how it went. One that went wrong while the machine stood still is
+/// made once more.
 fn tried(trial: &Trial, lab: &Lab, plan: &Plan) -> Row {
-    let row = trial.run(lab, plan);
+    let mut row = trial.run(lab, plan);
+    if let Some(disturbed) = row.disturbed.as_ref().filter(|_| !row.wrong.is_empty()) {
+        println!(
+            "once more {}: {}; {disturbed}",
+            row.name,
+            row.wrong.join("; ")
+        );
+        if !broken(&row.found).is_empty() {
+            // No stall excuses lost data.
+            return told(row);
+        }
+        row = trial.run(lab, plan);
+    }
+    told(row)
+}
+
+fn told(row: Row) -> Row {
     let verdict = if row.wrong.is_empty() { "pass" } else { "FAIL" };
     println!(
         "{verdict} {}: {} writes acknowledged",
@@ -143,11 +166,29 @@ fn tried(trial: &Trial, lab: &Lab, plan: &Plan) -> Row {
         println!("     {wrong}");
     }
     if !row.wrong.is_empty() {
-        for (words, count) in &row.found.errors {
+        for (words, count) in without_figures(&row.found.errors) {
             println!("     {count} × {words}");
         }
     }
+    if let Some(disturbed) = &row.disturbed {
+        println!("     {disturbed}");
+    }
     row
+}
+
+/// Error texts that differ in figures only, counted together.
+pub(super) fn without_figures(errors: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut counted = BTreeMap::new();
+    for (words, count) in errors {
+        let figure =
+            |word: &str| word.contains('.') && word.starts_with(|it: char| it.is_ascii_digit());
+        let words: Vec<_> = words
+            .split(' ')
+            .map(|word| if figure(word) { "…" } else { word })
+            .collect();
+        *counted.entry(words.join(" ")).or_default() += count;
+    }
+    counted
 }
 
 fn ending(rows: &[Row], missing: bool) -> Ending {
@@ -224,6 +265,24 @@ mod tests {
         assert_eq!(ending(std::slice::from_ref(&kept), true), Ending::NotAllRun);
         assert_eq!(ending(&[kept], false), Ending::Kept);
         assert_eq!(ending(&[], false), Ending::NotAllRun);
+    }
+
+    #[test]
+    fn errors_that_differ_in_figures_are_one_error() {
+        let texts = [
+            ("no answer within 1.2s", 1),
+            ("no answer within 138.8ms", 2),
+            ("2 replicas needed, 1 answered", 3),
+        ];
+        let errors = texts.map(|(text, count)| (text.to_owned(), count)).into();
+        let counted: Vec<_> = without_figures(&errors).into_iter().collect();
+        assert_eq!(
+            counted,
+            [
+                ("2 replicas needed, 1 answered".to_owned(), 3),
+                ("no answer within …".to_owned(), 3)
+            ]
+        );
     }
 
     #[test]

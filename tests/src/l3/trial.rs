@@ -15,6 +15,7 @@ use super::{
     lab::Lab,
     phases::{Figures, GRACE, Timeline, diary},
     plan::Plan,
+    pulse::Pulse,
     replicas::compare,
     strike::{Strike, clock_variables, set_clock_right},
 };
@@ -69,6 +70,8 @@ pub struct Row {
     pub converged: Option<Duration>,
     /// Promises that were broken, in words; none: it passed.
     pub wrong: Vec<String>,
+    /// What the machine itself did meanwhile that makes times of no use.
+    pub disturbed: Option<String>,
 }
 
 impl Trial {
@@ -78,9 +81,11 @@ impl Trial {
             name: plan.name(),
             ..Row::default()
         };
+        let pulse = Pulse::start();
         if let Err(error) = self.attempt(lab, plan, &mut row) {
             row.wrong.push(format!("{error:#}"));
         }
+        row.disturbed = pulse.missed();
         row
     }
 
