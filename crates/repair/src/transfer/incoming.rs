@@ -1,12 +1,17 @@
 //! What this node has to pull, from whom next, and how far it has come.
 //!
 //! One job per partition: every record of an old set's data from enough of its members, each read from
-//! start to end. A member that fails is tried again from where it stopped, or another one is read
-//! from the start. Jobs of partitions with the fewest reachable copies go first.
+//! start to end. A member that fails is tried again from where it stopped; one that is down, or goes
+//! on failing, is left for the next one, and taken up again from where it stopped when it is its turn
+//! or there is no other. Jobs of partitions with the fewest reachable copies go first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use henge_ring::{AssignmentId, NodeId, Partition, Synced};
+
+/// Pulls in a row without a page after which another source is tried. Links that are broken one way
+/// and processes that hang look like this: the connection is up, and no answer comes.
+const PATIENCE: u8 = 3;
 
 /// Bounds of what a node pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +85,12 @@ pub struct Page {
 struct Job {
     wanted: Wanted,
     read: BTreeSet<NodeId>,
-    /// Whom it is reading, and from which token on.
-    reading: Option<(NodeId, u64)>,
+    /// Whom it is reading.
+    reading: Option<NodeId>,
+    /// How far it has come with each source that it has begun: the token to go on from.
+    begun: BTreeMap<NodeId, u64>,
+    /// Pulls in a row from the present source that brought no page.
+    failures: u8,
     in_flight: bool,
     not_before_ms: u64,
 }
@@ -126,6 +135,8 @@ impl Incoming {
                     wanted,
                     read: BTreeSet::new(),
                     reading: None,
+                    begun: BTreeMap::new(),
+                    failures: 0,
                     in_flight: false,
                     not_before_ms: 0,
                 };
@@ -164,8 +175,11 @@ impl Incoming {
         };
         let (&partition, _) = able.min_by_key(order)?;
         let job = self.jobs.get_mut(&partition)?;
-        let (source, first) = job.source(&up)?;
-        job.reading = Some((source, first));
+        let source = job.source(&up)?;
+        if job.reading.replace(source) != Some(source) {
+            job.failures = 0;
+        }
+        let first = *job.begun.entry(source).or_default();
         job.in_flight = true;
         Some(Pull {
             partition,
@@ -184,8 +198,11 @@ impl Incoming {
             return;
         };
         job.in_flight = false;
-        job.reading = page.next.map(|first| (pull.source, first));
-        if page.next.is_none() {
+        job.failures = 0;
+        if let Some(next) = page.next {
+            job.begun.insert(pull.source, next);
+        } else {
+            job.reading = None;
             job.read.insert(pull.source);
         }
     }
@@ -195,6 +212,7 @@ impl Incoming {
         let retry_ms = self.limits.retry_ms;
         if let Some(job) = self.job_of(pull) {
             job.in_flight = false;
+            job.failures = job.failures.saturating_add(1);
             job.not_before_ms = now_ms + retry_ms;
         }
     }
@@ -223,7 +241,8 @@ impl Incoming {
         let job = self.jobs.get_mut(&pull.partition)?;
         let same = job.wanted.from == pull.from
             && job.wanted.to == pull.to
-            && job.reading == Some((pull.source, pull.first));
+            && job.reading == Some(pull.source)
+            && job.begun.get(&pull.source) == Some(&pull.first);
         same.then_some(job)
     }
 
@@ -241,16 +260,19 @@ impl Incoming {
 }
 
 impl Job {
-    /// Whom to read and from where: the same as before if it is there, else the first that was not
-    /// read, from the start.
-    fn source(&self, up: &impl Fn(&NodeId) -> bool) -> Option<(NodeId, u64)> {
-        match self.reading {
-            Some((source, first)) if up(&source) => Some((source, first)),
-            _ => {
-                let mut left = self.wanted.sources.iter();
-                let next = left.find(|id| up(id) && !self.read.contains(id))?;
-                Some((*next, 0))
-            }
-        }
+    /// Whom to read: the same as before if it is there and answers, else the next after it that is
+    /// there and was not read, all round.
+    fn source(&self, up: &impl Fn(&NodeId) -> bool) -> Option<NodeId> {
+        let sources = &self.wanted.sources;
+        let at = self
+            .reading
+            .and_then(|it| sources.iter().position(|id| *id == it));
+        // Without a present source the round begins at the first, else behind the present one.
+        let behind = at.map_or(0, |at| at + usize::from(self.failures >= PATIENCE));
+        let round = sources.iter().cycle().skip(behind).take(sources.len());
+        round.copied().find(|id| up(id) && !self.read.contains(id))
     }
 }
+
+#[cfg(test)]
+mod tests;
