@@ -33,6 +33,9 @@ use crate::{
     shared::{Phase, Shared},
 };
 
+mod calls;
+use calls::Call;
+
 /// The sink of [`Shard::begin_call`].
 const CALLS: u16 = 0;
 
@@ -75,19 +78,6 @@ pub(crate) struct Shard {
     dials: RefCell<BTreeMap<String, DialTask>>,
     /// The version of the transition whose ring all parts of the node have.
     followed: Cell<u64>,
-}
-
-enum Call {
-    Waiting(Option<Waker>),
-    Done(Box<Outcome>),
-    /// Its future was dropped; the outcome will be too.
-    Abandoned,
-}
-
-/// A request begun by [`Shard::begin_call`].
-pub(crate) struct PendingCall {
-    shard: Rc<Shard>,
-    token: usize,
 }
 
 impl Shard {
@@ -169,21 +159,6 @@ impl Shard {
             }
         }
         self.mark_dirty();
-    }
-
-    pub(crate) fn begin_call(self: &Rc<Self>, request: &Request<'_>) -> PendingCall {
-        let token = self.calls.borrow_mut().insert(Call::Waiting(None));
-        self.submit(
-            request,
-            Ticket {
-                sink: CALLS,
-                token: token as u64,
-            },
-        );
-        PendingCall {
-            shard: Rc::clone(self),
-            token,
-        }
     }
 
     /// Takes over a new ring: who is new in it is dialled.
@@ -434,22 +409,6 @@ impl Shard {
         }
     }
 
-    fn end_call(&self, token: usize, outcome: Outcome) {
-        let mut calls = self.calls.borrow_mut();
-        match calls.get_mut(token) {
-            Some(Call::Abandoned) => {
-                calls.remove(token);
-            }
-            Some(call) => {
-                let before = std::mem::replace(call, Call::Done(Box::new(outcome)));
-                if let Call::Waiting(Some(waker)) = before {
-                    waker.wake();
-                }
-            }
-            None => {}
-        }
-    }
-
     /// Asks one node's store: this node's own directly, another's by its link.
     pub(crate) async fn look(&self, node: NodeId, look: &Look) -> Result<Seen, String> {
         if node == self.shared.info.id {
@@ -463,36 +422,6 @@ impl Shard {
             .await
             .map_err(|error| error.to_string())?;
         postcard::from_bytes(&answer).map_err(|error| error.to_string())
-    }
-}
-
-impl PendingCall {
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Option<Outcome> {
-        let mut calls = self.shard.calls.borrow_mut();
-        match calls.get_mut(self.token) {
-            Some(Call::Waiting(waker)) => {
-                *waker = Some(context.waker().clone());
-                None
-            }
-            Some(done) => match std::mem::replace(done, Call::Abandoned) {
-                Call::Done(outcome) => Some(*outcome),
-                Call::Waiting(_) | Call::Abandoned => None,
-            },
-            None => None,
-        }
-    }
-}
-
-impl Drop for PendingCall {
-    fn drop(&mut self) {
-        let mut calls = self.shard.calls.borrow_mut();
-        match calls.get_mut(self.token) {
-            Some(call @ Call::Waiting(_)) => *call = Call::Abandoned,
-            Some(Call::Done(_) | Call::Abandoned) => {
-                calls.remove(self.token);
-            }
-            None => {}
-        }
     }
 }
 
