@@ -10,6 +10,7 @@ pub mod transcript;
 
 pub mod checker;
 
+pub mod exam;
 pub mod fuzz;
 pub mod l2;
 pub mod l3;

@@ -23,6 +23,10 @@ use henge_versioning::Clock;
 
 use super::{
     ask::{Ask, START_MS},
+    planted::{
+        Planted, host,
+        store::{FlawedStore, StoreFlaw},
+    },
     watched::{Observed, WatchedStore},
 };
 use crate::history::Micros;
@@ -267,6 +271,10 @@ pub struct Node {
     swept: u16,
     /// Grows whenever a sweep has taken something.
     forgotten: Arc<AtomicU64>,
+    /// The mistake made on purpose, with what it needs.
+    planted: Option<Planted>,
+    flawed: Option<Arc<FlawedStore>>,
+    seen_dead: host::SeenDead,
 }
 
 impl Node {
@@ -277,12 +285,17 @@ impl Node {
         skew_ms: i64,
         convergence: Convergence,
         sources: u8,
+        planted: Option<Planted>,
         observed: &Arc<Mutex<Observed>>,
     ) -> Self {
+        let store = empty_store(observed);
         Self {
             id,
             boot: 0,
-            store: empty_store(observed),
+            flawed: flawed(planted, &store),
+            planted,
+            seen_dead: host::SeenDead::new(),
+            store,
             counters: Arc::default(),
             repair: Totals::default(),
             repaired_before: Totals::default(),
@@ -308,21 +321,37 @@ impl Node {
         let clock = Arc::new(Clock::new(CLOCK_BOUND_MS));
         // A stamp further ahead than the bound was refused when it came: this cannot fail.
         let _ = clock.observe(self.store.newest().time, now.wall_ms);
+        let flaw = self.planted.and_then(Planted::store_flaw);
+        let own: Arc<dyn Store> = self.store.clone();
+        let flawed = self.flawed.clone().map(|it| it as Arc<dyn Store>);
+        let (store, compared) = match (flaw, flawed) {
+            (Some(StoreFlaw::StaleDigests), Some(flawed)) => (own, flawed),
+            (_, Some(flawed)) => (flawed.clone(), flawed),
+            (_, None) => (own.clone(), own),
+        };
+        let keeps = |planted: Planted| planted.keeps_boot();
         let parts = EngineParts {
             node: self.id,
-            boot: self.boot,
+            boot: if self.planted.is_some_and(keeps) {
+                1
+            } else {
+                self.boot
+            },
             defaults,
             hedge: HedgePolicy::default(),
             max_value: 1 << 20,
             max_key: 1024,
-            store: self.store.clone(),
+            store,
             clock: Arc::clone(&clock),
             ring: self.ring.clone(),
             transition: self.transition.clone(),
             thread: 0,
             buckets: Arc::new(Buckets::builtin()),
             counters: self.counters.clone(),
-            forgotten_siblings: self.forgotten.clone(),
+            forgotten_siblings: match self.planted {
+                Some(Planted::NodeAsActor) => Arc::default(),
+                _ => self.forgotten.clone(),
+            },
         };
         let mut engine = Engine::new(parts, now);
         if !self.convergence.has_hints_and_read_repair() {
@@ -330,7 +359,7 @@ impl Node {
         }
         self.engine = Some(Process {
             engine,
-            replica: StoreReplica::new(self.store.clone(), clock, self.life),
+            replica: StoreReplica::new(compared, clock, self.life),
             repair: self
                 .convergence
                 .has_anti_entropy()
@@ -358,12 +387,19 @@ impl Node {
     pub(super) fn forget(&mut self, observed: &Arc<Mutex<Observed>>) {
         self.life += 1 << 32;
         self.store = empty_store(observed);
+        self.flawed = flawed(self.planted, &self.store);
     }
 
     /// The process dies: everything but the store is gone.
     pub(super) fn crash(&mut self) {
         self.engine = None;
         self.waiting = None;
+        if let Some(flawed) = &self.flawed {
+            flawed.lose_unsynced();
+        }
+        if self.planted == Some(Planted::RecoveryTruncates) {
+            host::truncate(&self.store);
+        }
     }
 
     /// Whether a process is there, standing still or not.
@@ -380,6 +416,16 @@ impl Node {
     pub(super) fn hints(&self) -> u64 {
         let process = self.engine.as_ref();
         process.map_or(0, |process| process.engine.hints_waiting() as u64)
+    }
+
+    /// How far its wall clock is off, in milliseconds.
+    pub(super) fn skew_ms(&self) -> i64 {
+        self.skew_ms
+    }
+
+    /// The partition it sweeps next.
+    pub(super) fn swept(&self) -> Partition {
+        Partition(self.swept)
     }
 
     /// Its clocks.
@@ -429,6 +475,15 @@ impl Node {
     /// One partition more is rid of what nobody can see any longer.
     fn sweep(&mut self, now: Now) {
         let before = now.wall_ms.saturating_sub(SWEEP_MARGIN_MS);
+        if let Some(planted) = self.planted {
+            let (partition, seen) = (Partition(self.swept), &mut self.seen_dead);
+            host::reap(planted, &self.store, partition, now.mono_ms, seen);
+        }
+        if self.swept == 0
+            && let Some(flawed) = &self.flawed
+        {
+            flawed.sync();
+        }
         if self
             .store
             .sweep(Partition(self.swept), before, SWEEP_GRACE_MS)
@@ -443,6 +498,12 @@ impl Node {
 
 /// How long an expired record is kept whose life once had no deadline: as in a node.
 const SWEEP_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The store with a flaw, if one is planted.
+fn flawed(planted: Option<Planted>, store: &Arc<WatchedStore>) -> Option<Arc<FlawedStore>> {
+    let flaw = planted.and_then(Planted::store_flaw)?;
+    Some(Arc::new(FlawedStore::new(Arc::clone(store), flaw)))
+}
 
 fn empty_store(observed: &Arc<Mutex<Observed>>) -> Arc<WatchedStore> {
     let limits = Limits {

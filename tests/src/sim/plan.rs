@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{network::Weather, node::Convergence, rng::Rng};
+use super::{network::Weather, node::Convergence, planted::Planted, rng::Rng};
 use crate::history::{Micros, Quorum};
 
 /// One second.
@@ -63,16 +63,6 @@ pub struct Plan {
     pub spares: usize,
     /// The mistake made on purpose: none, except where the tests are tested.
     pub planted: Option<Planted>,
-}
-
-/// A mistake made on purpose, to see that it is noticed. Those of the engine's own rules are planted
-/// in its sources by mutation; these concern what the engine must be able to rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planted {
-    /// A node acknowledges other nodes' writes and does not keep them.
-    LyingReplica,
-    /// A node that died comes back empty and says nothing of it.
-    SilentLoss,
 }
 
 /// Something goes wrong for a while.
@@ -194,6 +184,28 @@ impl Plan {
                 0 => rng.below(20_000),
                 _ => rng.between(1, 14) * SECOND,
             };
+        }
+        self.faults.sort_by_key(|fault| fault.at);
+        self
+    }
+
+    /// The same run with a node that joins and leaves again: what it took over goes back to those
+    /// who gave it away and forgot it.
+    #[must_use]
+    pub fn with_a_visit(mut self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x76_6973_6974); // "visit"
+        self.spares = 1;
+        self.skew_ms.push(0);
+        let (comes, goes) = (rng.between(3, 15), rng.between(25, 40));
+        for (at, change) in [
+            (comes, Change::Join(self.nodes)),
+            (goes, Change::Leave(self.nodes)),
+        ] {
+            self.faults.push(Fault {
+                at: at * SECOND,
+                lasts: 0,
+                kind: FaultKind::Change(change),
+            });
         }
         self.faults.sort_by_key(|fault| fault.at);
         self

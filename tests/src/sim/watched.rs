@@ -135,6 +135,18 @@ impl WatchedStore {
         });
         copy
     }
+
+    /// Puts a key back to what it was, unwatched: what a disk does that lost its last writes.
+    pub(super) fn restore(&self, key: &[u8], before: Option<&[u8]>) {
+        let key = Key::new(key);
+        if let Some(digest) = self.inner.digest(key) {
+            self.inner.remove(key, digest);
+        }
+        if let Some(before) = before.and_then(|bytes| RecordRef::parse(bytes).ok()) {
+            let restored = self.inner.merge(key, before);
+            debug_assert!(restored.is_ok(), "there was room for it before");
+        }
+    }
 }
 
 impl Store for WatchedStore {

@@ -5,22 +5,26 @@ use std::sync::{Arc, Mutex};
 
 use henge_node::Outcome;
 use henge_ring::{ChangeId, Log, NodeId, Op, Ring};
-use henge_rpc::{Message, Messages, Reply, WriteStatus};
 use henge_store::Key;
 
 use super::{
     ask::Ask,
-    describe,
     marks::{Mark, Marks},
     network::{Network, Weather},
     node::{Convergence, Input, Node, Output, defaults, endpoints_of, founding, join_of, node_ids},
-    plan::{Change, Planted},
+    plan::Change,
+    planted::{Planted, host, messages},
     queue::Queue,
     rng::Rng,
     trace::Trace,
     watched::Observed,
 };
 use crate::history::Micros;
+
+mod inputs;
+mod mistakes;
+
+use inputs::{asks_to_coordinate, text_of};
 
 /// How a cluster is made.
 #[derive(Clone, Debug)]
@@ -111,10 +115,26 @@ impl<A> World<A> {
         let log = founding(&ids[..setting.founders], setting.n);
         let ring = Arc::new(Ring::fold(&log));
         let observed = Arc::default();
-        let nodes = ids.iter().zip(&setting.skew_ms);
-        let (convergence, sources) = (setting.convergence, setting.sources);
-        let nodes = nodes
-            .map(|(id, skew)| Node::new(*id, ring.clone(), *skew, convergence, sources, &observed));
+        let planted = setting.planted;
+        let sources = match planted {
+            Some(Planted::OneSource) => 1,
+            _ => setting.sources,
+        };
+        let nodes = ids.iter().zip(&setting.skew_ms).enumerate();
+        let nodes = nodes.map(|(number, (id, skew))| {
+            let off = planted.filter(|_| number == 1).map(Planted::clock_off_ms);
+            let skew = skew + off.unwrap_or(0);
+            let convergence = setting.convergence;
+            Node::new(
+                *id,
+                ring.clone(),
+                skew,
+                convergence,
+                sources,
+                planted,
+                &observed,
+            )
+        });
         let mut world = Self {
             now: 0,
             nodes: nodes.collect(),
@@ -272,7 +292,12 @@ impl<A> World<A> {
     }
 
     /// A client asks a node. Says whether there was a process to ask.
-    pub fn ask(&mut self, node: usize, ask: Ask, token: u64) -> bool {
+    pub fn ask(&mut self, node: usize, mut ask: Ask, token: u64) -> bool {
+        if let Some(planted) = self.setting.planted {
+            let asked = &self.nodes[node];
+            let held = asked.store.record(ask.key.as_bytes());
+            host::understand(planted, &mut ask, held.as_deref(), asked.skew_ms());
+        }
         let alive = self.nodes[node].is_alive();
         if alive {
             self.reach(node, Input::Ask(Box::new(ask), token));
@@ -313,7 +338,7 @@ impl<A> World<A> {
     /// A node's process starts.
     pub fn start(&mut self, node: usize) {
         self.note(node, b's', "starts");
-        if self.setting.planted == Some(Planted::SilentLoss) {
+        if self.nodes[node].boot > 0 && self.setting.planted.is_some_and(Planted::wipes) {
             self.nodes[node].forget(&self.observed);
         }
         self.nodes[node].start(self.now, defaults(self.setting.n));
@@ -385,13 +410,15 @@ impl<A> World<A> {
         self.record(node, &input);
         let mut output = Output::default();
         let ids = &self.ids;
-        if self.setting.planted == Some(Planted::LyingReplica)
-            && let Input::Batch { bytes, .. } = &mut input
-            && let Some(lie) = lie_about(bytes, &mut output.replies)
-        {
-            *bytes = lie;
+        if let (Some(planted), Input::Batch { bytes, .. }) = (self.setting.planted, &mut input) {
+            let (late, replies) = (node >= self.setting.founders, &mut output.replies);
+            let passed = messages::receive(planted, &self.nodes[node], late, bytes, replies);
+            *bytes = passed.unwrap_or_default();
         }
         self.nodes[node].handle(self.now, &input, |peer| ids[peer], &mut output);
+        if let Some(planted) = self.setting.planted {
+            self.spoil(planted, node, &input, &mut output);
+        }
         if let Input::Batch {
             from, generation, ..
         } = input
@@ -494,10 +521,16 @@ impl<A> World<A> {
         }
         let boot = self.nodes[to].boot;
         let Some(first) = fate.first else {
+            if let (Some(Planted::LostCountsAsKept), Input::Batch { bytes, .. }) =
+                (self.setting.planted, &message)
+            {
+                self.tell_again(from, to, messages::as_if_kept(bytes));
+            }
             return self.marks.hit(Mark::MessageLost);
         };
+        let repeats = self.setting.planted == Some(Planted::ForwardRepeated);
         if let Some(second) = fate.second
-            && !asks_to_coordinate(&message)
+            && (repeats || !asks_to_coordinate(&message))
         {
             self.marks.hit(Mark::MessageDoubled);
             self.queue
@@ -567,56 +600,5 @@ impl<A> World<A> {
         };
         self.trace
             .event(self.now, node, what, bytes, || text_of(input));
-    }
-}
-
-/// The batch without its writes, which are answered as if they had been kept; nothing if it has none.
-fn lie_about(batch: &[u8], replies: &mut Vec<u8>) -> Option<Vec<u8>> {
-    let mut rest = Vec::new();
-    for message in Messages::new(batch).flatten() {
-        let kept = match message {
-            Message::Write { op, .. } => Reply::Wrote {
-                op,
-                status: WriteStatus::Applied,
-            }
-            .encode(replies),
-            other => other.encode(&mut rest),
-        };
-        // What was decoded within the limits can be encoded within them.
-        kept.ok()?;
-    }
-    (!replies.is_empty()).then_some(rest)
-}
-
-/// Whether a batch carries a client's request. What replicas tell each other may come twice; a
-/// request that did would be carried out twice. Links do not repeat, and the engine does not either.
-fn asks_to_coordinate(message: &Input) -> bool {
-    let Input::Batch { bytes, .. } = message else {
-        return false;
-    };
-    Messages::new(bytes).any(|message| matches!(message, Ok(Message::Forward { .. })))
-}
-
-/// An input for people.
-fn text_of(input: &Input) -> String {
-    match input {
-        Input::Batch { from, bytes, .. } => format!("<- n{} {}", from + 1, describe::batch(bytes)),
-        Input::Replies { from, bytes, .. } => {
-            format!("<- n{} {}", from + 1, describe::replies(bytes))
-        }
-        Input::Up(other) => format!("link to n{} is up", other + 1),
-        Input::Down(other) => format!("link to n{} is down", other + 1),
-        Input::Ask(ask, token) => format!("asked #{token} {}", describe::ask(ask)),
-        Input::Question { from, bytes, .. } => {
-            format!("<- n{} {}", from + 1, describe::question(bytes))
-        }
-        Input::Answer { from, bytes, .. } => {
-            format!("<- n{} {}", from + 1, describe::answer(bytes))
-        }
-        Input::Call { from, .. } => format!("<- n{} asks about moving partitions", from + 1),
-        Input::CallAnswer { from, .. } => {
-            format!("<- n{} answers about moving partitions", from + 1)
-        }
-        Input::Tick => "tick".to_owned(),
     }
 }
