@@ -53,13 +53,45 @@ struct Pending {
     reply: oneshot::Sender<Result<Value, LinkError>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Health {
     up: AtomicBool,
+    /// Since when an answer is owed and nothing was heard, in microseconds after `born`; 0: nothing
+    /// is owed.
+    waiting_since: AtomicU64,
+    /// Zero of the times here.
+    born: Instant,
+    /// How long a node may owe an answer and say nothing.
+    silence: Duration,
     /// Whether the first attempt to connect is over, well or not.
     tried: AtomicBool,
     /// Moving average of the time from request to reply, in microseconds.
     latency_us: AtomicU64,
+}
+
+impl Health {
+    fn new(silence: Duration) -> Self {
+        Self {
+            up: AtomicBool::new(false),
+            waiting_since: AtomicU64::new(0),
+            born: Instant::now(),
+            silence,
+            tried: AtomicBool::new(false),
+            latency_us: AtomicU64::new(0),
+        }
+    }
+
+    /// From now on an answer is waited for, or, with `None`, none is.
+    fn waits(&self, since: Option<Instant>) {
+        let micros = |at: Instant| at.saturating_duration_since(self.born).as_micros() as u64;
+        let since = since.map_or(0, |at| micros(at).max(1));
+        self.waiting_since.store(since, Relaxed);
+    }
+
+    fn is_silent(&self) -> bool {
+        let since = self.waiting_since.load(Relaxed);
+        since != 0 && self.born.elapsed() > Duration::from_micros(since) + self.silence
+    }
 }
 
 /// Handle of the connection's task; the task ends when the last handle is dropped.
@@ -74,7 +106,7 @@ impl Link {
     /// Starts the task. `broken` is notified whenever the connection breaks.
     pub(crate) fn start(address: &str, options: &Options, broken: Arc<Notify>) -> Arc<Self> {
         let (queue, inbox) = mpsc::channel(QUEUE);
-        let health = Arc::new(Health::default());
+        let health = Arc::new(Health::new(options.silence));
         let task = Task {
             address: address.to_owned(),
             options: options.clone(),
@@ -92,9 +124,11 @@ impl Link {
         })
     }
 
-    /// Whether a request has a chance: connected, or still at the first attempt.
+    /// Whether a request has a chance: connected to a node that does not keep others waiting, or still
+    /// at the first attempt.
     pub(crate) fn is_live(&self) -> bool {
-        self.health.up.load(Relaxed) || !self.health.tried.load(Relaxed)
+        let health = &self.health;
+        health.up.load(Relaxed) && !health.is_silent() || !health.tried.load(Relaxed)
     }
 
     pub(crate) fn latency_us(&self) -> u64 {
@@ -197,6 +231,7 @@ impl Task {
         let now = Instant::now();
         if self.sent.is_empty() {
             self.progress = now;
+            self.health.waits(Some(now));
         }
         let mut next = Some(first);
         while let Some(Pending { request, reply }) = next {
@@ -227,6 +262,9 @@ impl Task {
             // The caller may have given up; the reply is then nobody's.
             let _ = reply.send(Ok(value));
         }
+        if self.progress == now {
+            self.health.waits((!self.sent.is_empty()).then_some(now));
+        }
         Ok(())
     }
 
@@ -254,6 +292,7 @@ impl Task {
 
     fn lost(&mut self, error: &io::Error) -> String {
         self.health.up.store(false, Relaxed);
+        self.health.waits(None);
         let reason = error.to_string();
         for (reply, _) in self.sent.drain(..) {
             let _ = reply.send(Err(LinkError::Lost(reason.clone())));

@@ -23,6 +23,7 @@ pub struct Options {
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) ring_refresh: Duration,
+    pub(crate) silence: Duration,
     pub(crate) attempts: u32,
     pub(crate) in_flight: usize,
     pub(crate) max_reply: usize,
@@ -36,6 +37,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(5),
             ring_refresh: Duration::from_secs(10),
+            silence: Duration::from_millis(500),
             attempts: 4,
             in_flight: 4096,
             max_reply: 64 << 20,
@@ -66,6 +68,14 @@ impl Options {
     /// Age at which the ring is fetched again. Default 10 s.
     pub fn ring_refresh(mut self, age: Duration) -> Self {
         self.ring_refresh = age;
+        self
+    }
+
+    /// How long a node may owe an answer and say nothing; then new requests go to others until it is
+    /// heard again. What it was asked before is waited for all the same. Default 500 ms: longer than
+    /// an answer that waits for a slow replica, and short beside a request's time.
+    pub fn silence(mut self, limit: Duration) -> Self {
+        self.silence = limit;
         self
     }
 

@@ -8,11 +8,12 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// Bytes of each value.
-const VALUE: usize = 128 << 10;
+/// Bytes of the first values, and of the last: when nothing of a size is taken any more, it is halved,
+/// until not even a session would find room.
+const VALUES: (usize, usize) = (128 << 10, 128);
 
-/// Refused writes in a row after which memory counts as full.
-const REFUSALS: u32 = 50;
+/// Refused writes in a row after which there is no room for a size.
+const REFUSALS: u32 = 20;
 
 /// Longest time for filling, and for each answer.
 const FILLING: Duration = Duration::from_secs(60);
@@ -38,9 +39,14 @@ impl Filler {
     /// If a node cannot be reached, or is not full within a minute.
     pub(super) fn fill(&mut self) -> anyhow::Result<()> {
         let mut doors = self.open()?;
-        let (begun, value) = (Instant::now(), "x".repeat(VALUE));
-        let (mut refusals, mut told) = (0, false);
-        while refusals < REFUSALS || !told {
+        let (begun, mut size) = (Instant::now(), VALUES.0);
+        let (mut value, mut refusals, mut told) = ("x".repeat(size), 0, false);
+        while size > VALUES.1 || refusals < REFUSALS || !told {
+            if refusals >= REFUSALS && size > VALUES.1 {
+                size /= 2;
+                value.truncate(size);
+                refusals = 0;
+            }
             if begun.elapsed() > FILLING {
                 bail!("after {} values memory is not full", self.tried);
             }

@@ -43,7 +43,7 @@ pub struct Options {
     pub seed: u64,
 
     /// Requests per second.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub rate: u32,
 
     /// Users that are logged in at any time, or keys that expire [default: 3000; growth: 20000;

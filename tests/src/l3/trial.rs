@@ -183,7 +183,7 @@ pub(super) fn start_load(
 ) -> anyhow::Result<Load> {
     let fixed = "--protocol native --workload session --populate --connections 64 --pipeline 48 --duration 2h \
                  --timeout 1s --value-size 200 --quiet \
-                 --weights read=45,touch=15,change=30,logout=6,ghost=4";
+                 --weights read=20,touch=25,change=45,logout=6,ghost=4";
     let mut arguments: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
     arguments.push(format!("--target={}", cluster.targets().join(",")));
     arguments.push(format!("--rate={rate}"));
