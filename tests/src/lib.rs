@@ -16,3 +16,4 @@ pub mod l2;
 pub mod l3;
 pub mod seeds;
 pub mod sim;
+pub mod transitions;

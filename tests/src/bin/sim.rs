@@ -4,6 +4,8 @@
 //! sim --seeds 5000 --from 1 --threads 2 [--workload mixed|siblings|sessions|registers]
 //! sim --seed 17 [--workload …] [--trace]
 //! ```
+//! In every second seed the ring changes one to three times, mostly while another fault lasts;
+//! with `--reconfigure` in every seed, with `--stable-ring` in none.
 //! `--anti-entropy-alone` leaves it to anti-entropy to make replicas equal: no hints, no read repair;
 //! every run must converge by itself. `--any-sessions` uses sessions with whatever quorum was drawn, also with those that are known not
 //! to keep the promises to sessions. Every tenth seed runs the last-writer-wins control, unless a workload is given. The exit status
@@ -37,9 +39,12 @@ struct Options {
     /// No hints and no read repair
     #[arg(long)]
     anti_entropy_alone: bool,
-    /// The ring changes meanwhile
-    #[arg(long)]
+    /// The ring changes in every seed, not only in every second one
+    #[arg(long, conflicts_with = "stable_ring")]
     reconfigure: bool,
+    /// The ring never changes
+    #[arg(long)]
+    stable_ring: bool,
 }
 
 impl Options {
@@ -53,8 +58,8 @@ impl Options {
         if self.any_sessions {
             plan = plan.with_any_sessions();
         }
-        if self.reconfigure {
-            plan = plan.with_changes();
+        if self.reconfigure || (!self.stable_ring && seed % 2 == 1) {
+            plan = plan.with_changes_amid_faults();
         }
         if self.anti_entropy_alone {
             plan = plan.with_anti_entropy_alone();
@@ -140,6 +145,11 @@ fn summary(verdicts: &[Verdict], options: &Options, seconds: f64) -> ExitCode {
         sum(|verdict| verdict.report.ok),
         sum(|verdict| verdict.report.failed),
         sum(|verdict| verdict.report.unknown)
+    );
+    println!(
+        "{} reconfigurations, {} of them amid another fault",
+        sum(|verdict| verdict.changes),
+        sum(|verdict| verdict.changes_amid_faults)
     );
     let by_themselves = verdicts
         .iter()

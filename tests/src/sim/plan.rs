@@ -211,6 +211,58 @@ impl Plan {
         self
     }
 
+    /// The same run with three joins and two leaves, a few seconds apart.
+    #[must_use]
+    pub fn with_turnover(mut self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x7475_726e); // "turn"
+        self.spares = 3;
+        self.skew_ms.extend([0; 3]);
+        let first = self.nodes;
+        let mut at = rng.between(3, 15) * SECOND;
+        for change in [
+            Change::Join(first),
+            Change::Leave(0),
+            Change::Join(first + 1),
+            Change::Leave(1),
+            Change::Join(first + 2),
+        ] {
+            self.faults.push(Fault {
+                at,
+                lasts: 0,
+                kind: FaultKind::Change(change),
+            });
+            at += rng.between(500, 8_000) * 1000;
+        }
+        self.faults.sort_by_key(|fault| fault.at);
+        self
+    }
+
+    /// The same run with each change of the ring moved to a moment at which another fault lasts, as
+    /// long as there is one: what two things at once may break is what changes are tried for.
+    #[must_use]
+    pub fn with_changes_amid_faults(self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x616d_6964); // "amid"
+        let mut plan = self.with_changes();
+        let is_change = |fault: &Fault| matches!(fault.kind, FaultKind::Change(_));
+        let others: Vec<_> = plan.faults.iter().filter(|it| !is_change(it)).collect();
+        let mut moments: Vec<Micros> = others
+            .iter()
+            .map(|it| it.at + rng.below(it.lasts.max(1)))
+            .collect();
+        let changes = plan.faults.iter().filter(|it| is_change(it)).count();
+        // In order, because a node that is replaced must not have left before.
+        while moments.len() > changes {
+            moments.swap_remove(rng.below(moments.len() as u64) as usize);
+        }
+        moments.sort_unstable();
+        let changes = plan.faults.iter_mut().filter(|it| is_change(it));
+        for (change, at) in changes.zip(moments) {
+            change.at = at;
+        }
+        plan.faults.sort_by_key(|fault| fault.at);
+        plan
+    }
+
     /// max(R, W) of what clients ask for.
     pub fn sources(&self) -> u8 {
         let of = |quorum: Quorum| quorum.r.max(quorum.w);

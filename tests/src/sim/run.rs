@@ -50,6 +50,10 @@ pub struct Verdict {
     /// Simulated time from the heal until all replicas were equal by themselves; `None`: they were
     /// not within [`QUIET`].
     pub converged_after: Option<Micros>,
+    /// How many times the ring was changed.
+    pub changes: u64,
+    /// How many of these changes were made, or moved partitions, while another fault lasted.
+    pub changes_amid_faults: u64,
     /// The history.
     pub history: History,
     /// The whole trace, if it was asked for.
@@ -93,6 +97,15 @@ struct Pending {
     invoked: Micros,
 }
 
+/// Changes of the ring so far.
+#[derive(Default)]
+struct Changes {
+    made: u64,
+    amid_faults: u64,
+    /// Made since the ring was last seen at rest, with no fault so far.
+    calm: u64,
+}
+
 struct Run<'p> {
     plan: &'p Plan,
     world: World<Alarm>,
@@ -104,6 +117,9 @@ struct Run<'p> {
     keys: BTreeSet<String>,
     fired: BTreeMap<&'static str, u64>,
     partitions: u32,
+    /// How many faults last that are no changes of the ring.
+    lasting: u32,
+    changes: Changes,
     broken: Vec<String>,
     next: OpId,
 }
@@ -148,6 +164,8 @@ impl<'p> Run<'p> {
             keys: BTreeSet::new(),
             fired,
             partitions: 0,
+            lasting: 0,
+            changes: Changes::default(),
             broken: Vec::new(),
             next: 1,
         }
@@ -260,6 +278,8 @@ impl<'p> Run<'p> {
             text: self.world.trace.take_text(),
             marks: self.world.marks,
             converged_after,
+            changes: self.changes.made,
+            changes_amid_faults: self.changes.amid_faults,
             history: self.history,
         }
     }
@@ -333,6 +353,7 @@ impl<'p> Run<'p> {
             fault.kind,
             FaultKind::Partition(_) | FaultKind::MajoritiesRing
         );
+        self.count_change(number, begins);
         if begins {
             *self.fired.entry(fault.kind.name()).or_default() += 1;
             self.world
@@ -349,6 +370,30 @@ impl<'p> Run<'p> {
         } else {
             self.partitions -= u32::from(cuts);
             strike::end(&mut self.world, &fault.kind);
+        }
+    }
+
+    /// Counts changes of the ring, and those that another fault met before they were over.
+    fn count_change(&mut self, number: usize, begins: bool) {
+        let is_change = matches!(self.plan.faults[number].kind, FaultKind::Change(_));
+        match (is_change, begins) {
+            (true, true) => {
+                self.changes.made += 1;
+                if self.lasting > 0 {
+                    self.changes.amid_faults += 1;
+                } else {
+                    self.changes.calm += 1;
+                }
+            }
+            (true, false) => {}
+            (false, true) => {
+                self.lasting += 1;
+                let met = std::mem::take(&mut self.changes.calm);
+                if !self.world.is_settled() {
+                    self.changes.amid_faults += met;
+                }
+            }
+            (false, false) => self.lasting -= 1,
         }
     }
 
