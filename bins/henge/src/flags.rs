@@ -97,6 +97,10 @@ pub(crate) struct NodeFlags {
     /// Most bytes that comparing and repairing replicas may move a second [default: 32mb]
     #[arg(long, env = "HENGE_REPAIR_RATE", value_name = "SIZE")]
     pub(crate) repair_rate: Option<String>,
+    /// Share of reads beside which all replicas are asked how new what they hold is; see `henge
+    /// quorum`. At most 50 a second and thread; 0: none [default: 0.01]
+    #[arg(long, env = "HENGE_PROBE_SHARE", value_name = "SHARE")]
+    pub(crate) probe_share: Option<f64>,
 }
 
 impl NodeFlags {
@@ -134,6 +138,7 @@ impl NodeFlags {
                 .anti_entropy_interval
                 .map(|v| Setting::flag("anti-entropy-interval", v)),
             repair_rate: self.repair_rate.map(|v| Setting::flag("repair-rate", v)),
+            probe_share: self.probe_share.map(|v| Setting::flag("probe-share", v)),
         };
         Ok(flags.over(file))
     }

@@ -10,6 +10,7 @@ mod dev;
 mod export;
 mod flags;
 mod members;
+mod quorum;
 mod repair;
 mod ring;
 mod serve;
@@ -32,7 +33,8 @@ Try it:
   redis-cli -p 7389 get sess:a               ... read on another
   henge set sess:a hi --w 3 --receipt        wait for all three, and see who has it
   henge explain sess:a                       what each replica holds
-  henge ring                                 who owns what, and how evenly"
+  henge ring                                 who owns what, and how evenly
+  henge quorum                               what each R and W costs and risks"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -57,6 +59,8 @@ enum Command {
     Explain(ask::Explain),
     /// Show which node owns how much
     Ring(ring::ShowRing),
+    /// Show what each R and W costs and risks: latency, staleness, availability
+    Quorum(quorum::ShowQuorum),
     /// Show the nodes: up or down, load, memory
     Status(status::Status),
     /// Compare replicas now and repair what differs
@@ -79,6 +83,7 @@ fn main() -> ExitCode {
         Command::Touch(touch) => client::block_on(touch.run()),
         Command::Explain(explain) => client::block_on(explain.run()),
         Command::Ring(ring) => client::block_on(ring.run()),
+        Command::Quorum(quorum) => client::block_on(quorum.run()),
         Command::Status(status) => client::block_on(status.run()),
         Command::Repair(repair) => client::block_on(repair.run()),
         Command::Export(export) => client::block_on(export.run()),

@@ -311,6 +311,16 @@ impl Trial {
             least
         })
     }
+
+    /// At which age of a write a probe here has to begin to find it on W replicas, by W.
+    fn held(&self) -> Vec<i64> {
+        let replicas = self.written_there.iter().zip(&self.asked);
+        let mut held: Vec<_> = replicas
+            .map(|(written, asked)| written.arrived - asked.arrived)
+            .collect();
+        held.sort_unstable();
+        held
+    }
 }
 
 /// How long a write takes, by W.

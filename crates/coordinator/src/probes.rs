@@ -7,9 +7,11 @@
 //!
 //! It tells of every W too, because a write is sent to all replicas whatever its W is; W only says
 //! when it is acknowledged. A version that lies on fewer than W replicas is not acknowledged at W,
-//! and does not count for it. Its age counts from its stamp, where the model counts from the
-//! acknowledgement, so the time that an acknowledgement usually takes is taken off
-//! ([`Probes::compare`]).
+//! and does not count for it.
+//!
+//! When a version was acknowledged nobody but its coordinator knows. So ages count from its stamp,
+//! and so do the model's figures that stand beside what is observed
+//! ([`Prediction::missed_at`]).
 //!
 //! Ages are differences of two machines' wall clocks: they are off by as much as those are, and by
 //! a millisecond.
@@ -106,8 +108,8 @@ impl Probes {
         counts.map(|count| u64::from(count.probes)).sum()
     }
 
-    /// Observed and predicted staleness at R and W of reads that start from `from_us` until before
-    /// `to_us` after the acknowledgement.
+    /// Observed and predicted staleness of reads with R, of versions with W replicas or more, whose
+    /// age is from `from_us` until before `to_us`.
     pub fn compare(
         &self,
         prediction: &Prediction,
@@ -121,18 +123,16 @@ impl Probes {
         if self.n != prediction.n() {
             return sum;
         }
-        let acknowledged = prediction.write_us(w, 500);
         for (&(bucket, holders), count) in &self.counts {
             let (low, width) = range_of(usize::from(bucket));
             let age_us = (u64::from(low) + u64::from(width / 2)) * 1_000;
-            let after_us = age_us.checked_sub(acknowledged);
-            let Some(after_us) = after_us.filter(|it| (from_us..to_us).contains(it)) else {
+            if holders < w || !(from_us..to_us).contains(&age_us) {
                 continue;
-            };
-            if holders >= w {
+            }
+            if let Some(missed) = prediction.missed_at(r, w, age_us) {
                 sum.probes += u64::from(count.probes);
                 sum.observed += count.missed[at];
-                sum.predicted += f64::from(count.probes) * prediction.stale_after(r, w, after_us);
+                sum.predicted += f64::from(count.probes) * missed;
             }
         }
         let probes = sum.probes.max(1) as f64;

@@ -20,6 +20,7 @@ pub use limits::Limits;
 
 mod metrics;
 mod operating;
+mod quorum_view;
 mod replica_state;
 mod ring_view;
 mod shared;

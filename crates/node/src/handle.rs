@@ -15,8 +15,11 @@ use henge_ring::{Endpoints, NodeId, Ring};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Buckets, ChangesPage, Export, ExportPage, Failure, LocalNode, NotShown, Outcome, Request,
-    ScanPage, Unready, engine, export, metrics, shard::Shard, shared::Shared,
+    Buckets, ChangesPage, Export, ExportPage, Failure, LocalNode, Measured, NotShown, Outcome,
+    QuorumReport, Request, ScanPage, Unready, engine, export, metrics,
+    quorum::{self, About},
+    shard::Shard,
+    shared::Shared,
 };
 
 /// Who this node is.
@@ -199,6 +202,45 @@ impl Handle {
     /// way has ended.
     pub fn start_repair(&self) {
         self.shared.repair.want_round();
+    }
+
+    /// What each choice of R and W costs and risks at this node, as of at most a second ago.
+    pub async fn quorum(&self) -> Arc<QuorumReport> {
+        let now_ms = self.shared.clocks.now().mono_ms;
+        if let Some(report) = self.shared.recent_report(now_ms) {
+            return report;
+        }
+        let mut measured = Measured::default();
+        for number in 0..self.threads.len() {
+            let (tell, told) = oneshot::channel();
+            self.run_on(number, move |shard| {
+                // Nobody listens any more: the caller has gone away, which is its right.
+                let _ = tell.send(shard.measured());
+                Box::pin(async {})
+            });
+            if let Ok(more) = told.await {
+                measured.add(more);
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        let report = move || {
+            let (ring, links) = (shared.ring(), shared.peers());
+            let about = About {
+                node: shared.info.id,
+                ring: &ring,
+                links: &links,
+                defaults: shared.config.defaults,
+                probe_share: shared.config.probe_share,
+            };
+            let report = Arc::new(quorum::report(&about, &measured));
+            shared.keep_report(now_ms, Arc::clone(&report));
+            report
+        };
+        // The model takes too long for a thread that serves requests.
+        match tokio::task::spawn_blocking(report.clone()).await {
+            Ok(report) => report,
+            Err(_) => report(),
+        }
     }
 
     /// What anti-entropy has done since the node's start, and how far it is with each peer.

@@ -24,7 +24,7 @@ pub use config::{
 };
 
 mod engine;
-pub use engine::{Count, Counters, Engine, EngineParts, Now, Ticket};
+pub use engine::{Count, Counters, Engine, EngineParts, Measured, Now, PeerMeasured, Ticket};
 
 pub use henge_coordinator::{Defaults, Mode};
 pub use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
@@ -45,6 +45,11 @@ pub use change::{Change, ChangePlan, ChangeRefused};
 
 mod node;
 pub use node::{Node, NodeBuilder, StartError};
+
+mod quorum;
+pub use quorum::{
+    Availability, Choice, Latency, Measurement, PeerReport, QuorumReport, STALE_AFTER_US, Staleness,
+};
 
 mod shared;
 pub use shared::{Clocks, SystemClocks};

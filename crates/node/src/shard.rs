@@ -23,7 +23,7 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use crate::{
-    DoorShard, Failure, Handle, Now, Outcome, Request, Sink, Ticket,
+    DoorShard, Failure, Handle, Measured, Now, Outcome, Request, Sink, Ticket,
     anti_entropy::Question,
     buffers,
     engine::{Engine, EngineParts},
@@ -88,12 +88,15 @@ impl Shard {
         membership: Membership,
     ) -> Rc<Self> {
         let now = shared.clocks.now();
+        let lane = parts.thread as u16;
+        let mut engine = Engine::new(parts, now);
+        engine.set_probe_share(shared.config.probe_share);
         Rc::new_cyclic(|this| Self {
             this: this.clone(),
-            lane: parts.thread as u16,
+            lane,
             dials: RefCell::default(),
             followed: Cell::new(0),
-            engine: RefCell::new(Engine::new(parts, now)),
+            engine: RefCell::new(engine),
             shared,
             handle,
             membership,
@@ -238,6 +241,12 @@ impl Shard {
         self.door.replace(None);
         self.gossip.replace(None);
         self.sinks.borrow_mut().clear();
+    }
+
+    /// What this thread's engine has measured.
+    pub(crate) fn measured(&self) -> Measured {
+        let now = self.now();
+        self.engine.borrow_mut().measured(now)
     }
 
     pub(crate) fn in_flight(&self) -> usize {

@@ -11,8 +11,8 @@ use henge_store::Store;
 use henge_versioning::Clock;
 
 use crate::{
-    Buckets, Config, NodeInfo, Now, PeerInfo, Transition, Unready, anti_entropy::Board,
-    engine::Counters,
+    Buckets, Config, NodeInfo, Now, PeerInfo, QuorumReport, Transition, Unready,
+    anti_entropy::Board, engine::Counters,
 };
 
 /// Reads the machine's clocks. The one place where the node does; simulations bring their own.
@@ -38,8 +38,10 @@ impl Default for SystemClocks {
 impl Clocks for SystemClocks {
     fn now(&self) -> Now {
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let mono_us = self.start.elapsed().as_micros() as u64;
         Now {
-            mono_ms: self.start.elapsed().as_millis() as u64,
+            mono_ms: mono_us / 1_000,
+            mono_sub_us: (mono_us % 1_000) as u16,
             wall_ms: since_1970.map_or(0, |elapsed| elapsed.as_millis() as u64),
         }
     }
@@ -60,6 +62,9 @@ pub(crate) enum Phase {
 pub(crate) struct PeerState {
     pub(crate) info: PeerInfo,
 }
+
+/// How long a report on quorums is used again: it bounds what asking for it over and over costs.
+const REPORT_MS: u64 = 1_000;
 
 /// Shared by the data threads, the control tasks and every handle.
 pub(crate) struct Shared {
@@ -84,6 +89,8 @@ pub(crate) struct Shared {
     /// threads lock different shards. (Engines have a copy of their own and never come here.)
     ring: ShardedLock<Arc<Ring>>,
     peers: Mutex<std::collections::BTreeMap<NodeId, PeerState>>,
+    /// The last report on quorums, and when it was made.
+    report: Mutex<Option<(u64, Arc<QuorumReport>)>>,
     phase: AtomicU8,
 }
 
@@ -128,6 +135,7 @@ impl Shared {
             log: Mutex::new(log),
             ring,
             peers: Mutex::default(),
+            report: Mutex::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
         }
     }
@@ -227,6 +235,18 @@ impl Shared {
             state.info.rtt_us = rtt_us;
             state.info.backlog_bytes = backlog_bytes;
         }
+    }
+
+    /// The last report on quorums, unless it is older than [`REPORT_MS`].
+    pub(crate) fn recent_report(&self, now_ms: u64) -> Option<Arc<QuorumReport>> {
+        let kept = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let (made_ms, report) = kept.as_ref()?;
+        (now_ms < made_ms + REPORT_MS).then(|| Arc::clone(report))
+    }
+
+    pub(crate) fn keep_report(&self, made_ms: u64, report: Arc<QuorumReport>) {
+        let mut kept = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some((made_ms, report));
     }
 
     pub(crate) fn peers(&self) -> Vec<PeerInfo> {

@@ -38,6 +38,7 @@ impl Rig {
     fn new(node: u8, ring: &Arc<Ring>) -> Self {
         let now = Now {
             mono_ms: 1_000,
+            mono_sub_us: 0,
             wall_ms: START_MS,
         };
         let counters = Arc::<Counters>::default();

@@ -151,9 +151,12 @@ struct SimulatedClocks {
 
 impl Clocks for SimulatedClocks {
     fn now(&self) -> Now {
-        let elapsed = turmoil::sim_elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
+        let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+        let sub_us = elapsed.subsec_micros() % 1_000;
+        let elapsed = elapsed.as_millis() as u64;
         Now {
             mono_ms: elapsed,
+            mono_sub_us: sub_us as u16,
             wall_ms: (START_MS + elapsed).saturating_add_signed(self.skew_ms),
         }
     }

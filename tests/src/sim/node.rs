@@ -433,6 +433,7 @@ impl Node {
         let wall = (START_MS + at / 1000).saturating_add_signed(self.skew_ms);
         Now {
             mono_ms: at / 1000,
+            mono_sub_us: (at % 1000) as u16,
             wall_ms: wall,
         }
     }

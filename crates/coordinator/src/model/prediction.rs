@@ -2,6 +2,9 @@
 
 use super::{Trial, acknowledged};
 
+/// Fewer trials than this say too little.
+const FEW: usize = 50;
+
 /// The outcome of a run. R and W count from 1 to N; others are taken as the nearest that there is.
 #[derive(Clone, Debug)]
 pub struct Prediction {
@@ -12,6 +15,10 @@ pub struct Prediction {
     writes: Vec<Vec<i64>>,
     /// By R and then W: how long after the acknowledgement a read had to begin to see the write.
     unseen: Vec<Vec<i64>>,
+    /// By W: at which age of the write a probe had to begin to find it on W replicas.
+    held: Vec<Vec<i64>>,
+    /// By R and then W: to find that, and a read to see it.
+    held_and_seen: Vec<Vec<i64>>,
 }
 
 impl Prediction {
@@ -22,6 +29,8 @@ impl Prediction {
             reads: lists(n),
             writes: lists(n),
             unseen: lists(n * n),
+            held: lists(n),
+            held_and_seen: lists(n * n),
         }
     }
 
@@ -32,18 +41,25 @@ impl Prediction {
         let writes = self.writes.iter_mut().zip(writes);
         writes.for_each(|(list, write)| list.push(write));
         let acked = acknowledged(&trial.written_there);
-        for (lists, unseen) in self.unseen.chunks_mut(self.n).zip(trial.unseen()) {
-            for (list, acked) in lists.iter_mut().zip(&acked) {
+        let held = trial.held();
+        let lists = self.held.iter_mut().zip(&held);
+        lists.for_each(|(list, held)| list.push(*held));
+        for (r, unseen) in trial.unseen().enumerate() {
+            let of_r = r * self.n..(r + 1) * self.n;
+            for (list, acked) in self.unseen[of_r.clone()].iter_mut().zip(&acked) {
                 list.push(unseen - acked);
+            }
+            for (list, held) in self.held_and_seen[of_r].iter_mut().zip(&held) {
+                list.push(unseen.max(*held));
             }
         }
     }
 
     pub(super) fn sort(&mut self) {
-        let lists = self.reads.iter_mut().chain(&mut self.writes);
-        lists
-            .chain(&mut self.unseen)
-            .for_each(|list| list.sort_unstable());
+        let latencies = self.reads.iter_mut().chain(&mut self.writes);
+        let probed = self.held.iter_mut().chain(&mut self.held_and_seen);
+        let lists = latencies.chain(&mut self.unseen).chain(probed);
+        lists.for_each(|list| list.sort_unstable());
     }
 
     /// Replicas of a key.
@@ -72,6 +88,17 @@ impl Prediction {
             0 => 0.0,
             all => (all - seen) as f64 / all as f64,
         }
+    }
+
+    /// The chance that a read here misses a write that was begun so many microseconds before it and
+    /// that a probe beside it finds on W replicas or more. `None`: hardly any write has come so far
+    /// by then, at most [`FEW`] of all trials.
+    pub fn missed_at(&self, r: u8, w: u8, age_us: u64) -> Option<f64> {
+        let age = i64::try_from(age_us).unwrap_or(i64::MAX);
+        let until = |list: &[i64]| list.partition_point(|needed| *needed <= age);
+        let held = until(&self.held[self.at(w)]);
+        let seen = until(&self.held_and_seen[self.at(r) * self.n + self.at(w)]);
+        (held > FEW).then(|| (held - seen) as f64 / held as f64)
     }
 
     fn at(&self, quorum: u8) -> usize {

@@ -112,6 +112,33 @@ fn memoryless_propagation_has_a_closed_form() {
     }
 }
 
+/// As above; and of versions on W replicas or more, whatever has acknowledged them. Each replica but
+/// the writer's lacks a write of age a with the chance q.
+#[test]
+fn what_probes_find_has_a_closed_form() {
+    let mean_us = 5_000.0;
+    let trip = legs(exponential(mean_us), values([0]));
+    let it = equal(3, &trip).predict(TRIALS, random(8)).expect("even");
+    for age_us in [1_000u32, 5_000, 10_000] {
+        let q = (-f64::from(age_us) / mean_us).exp();
+        let found = |r, w| it.missed_at(r, w, age_us.into()).expect("held by then");
+        assert_close(found(1, 1), 2.0 / 3.0 * q, "R=1, W=1");
+        assert_close(found(2, 1), q * q / 3.0, "R=2, W=1");
+        assert_close(
+            found(1, 2),
+            2.0 / 3.0 * q * (1.0 - q) / (1.0 - q * q),
+            "R=1, W=2",
+        );
+        assert_eq!((found(2, 2), found(1, 3)), (0.0, 0.0));
+        assert_eq!(
+            found(1, 1),
+            it.stale_after(1, 1, age_us.into()),
+            "acknowledged at once"
+        );
+    }
+    assert_eq!(it.missed_at(1, 3, 0), None, "on three replicas at once");
+}
+
 #[test]
 fn a_read_that_takes_long_to_arrive_gives_the_write_that_much_time() {
     let mut cluster = equal(2, &legs(values([8_000]), values([0])));

@@ -6,6 +6,7 @@
 //! | `GET PUT PATCH DELETE /v1/buckets/{bucket}/keys/{key}` | one key; see [`keys`] |
 //! | `POST /v1/buckets/{bucket}/keys/{key}/touch?ttl_ms=` | its deadline |
 //! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
+//! | `GET /v1/quorum` | what each R and W costs and risks |
 //! | `GET POST /v1/repair`, `GET /v1/export`, `/v1/changes` | anti-entropy; this node's own records |
 //! | `POST /v1/members/{leave,reweight}?node=&weight=&apply=` | what a change of the ring moves; makes it |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for machines |
@@ -74,6 +75,7 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
         .route("/v1/members", get(admin::members))
         .route("/v1/members/{change}", post(members::change))
         .route("/v1/explain/{key}", get(admin::explain))
+        .route("/v1/quorum", get(operating::quorum))
         .route(
             "/v1/repair",
             get(operating::repair).post(operating::start_repair),
@@ -106,6 +108,7 @@ async fn count(State(door): State<Door>, request: Request, next: Next) -> Respon
         path if path.starts_with("/v1/explain/") => "explain",
         "/v1/ring" => "ring",
         "/v1/members" => "members",
+        "/v1/quorum" => "quorum",
         "/v1/repair" => "repair",
         "/v1/export" => "export",
         "/v1/changes" => "changes",

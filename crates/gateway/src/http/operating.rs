@@ -1,4 +1,4 @@
-//! `/v1/repair`, `/v1/export`, `/v1/changes`: one node's own replicas.
+//! `/v1/quorum`, `/v1/repair`, `/v1/export`, `/v1/changes`: one node's own replicas.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,20 @@ use super::{
     answer::{bad_request, problem},
     keys::now_ms,
 };
-use crate::operating::{changes_json, export_json, repair_json};
+use crate::{
+    operating::{changes_json, export_json, repair_json},
+    quorum_view::quorum_json,
+};
 
 /// Changes of a page, unless the query says otherwise.
 const CHANGES: u64 = 500;
 
 type Pairs = Query<BTreeMap<String, String>>;
+
+/// `GET /v1/quorum`: what each R and W costs and risks here.
+pub(super) async fn quorum(State(door): State<Door>) -> Response {
+    Json(quorum_json(&door.node).await).into_response()
+}
 
 /// `GET /v1/repair`: how far anti-entropy has come.
 pub(super) async fn repair(State(door): State<Door>) -> Response {

@@ -261,7 +261,19 @@ fn operators_see_the_node() {
     assert!(repair["totals"]["rounds"].is_u64(), "{repair}");
     let explain: serde_json::Value = serde_json::from_str(&http.get("/v1/explain/k").body).unwrap();
     assert_eq!(explain["replicas"][0]["state"], "alive", "{explain}");
+    let quorum: serde_json::Value = serde_json::from_str(&http.get("/v1/quorum").body).unwrap();
+    assert_eq!(
+        (&quorum["n"], &quorum["probe_share"]),
+        (&1.into(), &0.01.into())
+    );
+    let choices = quorum["choices"].as_array().unwrap();
+    // A node alone: one choice, nobody to wait for, nothing to miss.
+    assert_eq!(choices.len(), 1, "{quorum}");
+    assert_eq!(choices[0]["read_ms"]["p99"], 0.0, "{quorum}");
+    assert_eq!(choices[0]["stale"][0]["predicted"], 0.0, "{quorum}");
+    assert_eq!(choices[0]["reads_go_on"]["strict_now"], 1.0, "{quorum}");
     let metrics = http.get("/metrics").body;
+    assert!(metrics.contains("henge_probes_total 0"), "{metrics}");
     assert!(
         metrics.contains("henge_resp_commands_total{command=\"set\"} 1"),
         "{metrics}"
@@ -284,6 +296,7 @@ fn the_password_is_the_bearer_token() {
         "/v1/ring",
         "/metrics",
         "/v1/members",
+        "/v1/quorum",
         "/v1/repair",
         "/v1/export",
         "/v1/changes?partition=0",

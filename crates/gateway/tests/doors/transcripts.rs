@@ -314,6 +314,8 @@ fn henge_extensions() {
         HENGE.GET k RECEIPT ⇒ ["values", ["v"], "fields", [], "ttl_ms", :-1, "receipt", ["needed", *
         HENGE.EXPLAIN k ⇒ [["node", *
         HENGE.RING ⇒ "{*
+        HENGE.MODEL ⇒ "{*
+        HENGE.MODEL 3 ⇒ -ERR wrong number of arguments for 'henge.model' command
         HENGE.REPAIR ⇒ "{*
         HENGE.REPAIR START ⇒ "{*
         HENGE.REPAIR NOW ⇒ -ERR syntax error

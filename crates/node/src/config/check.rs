@@ -43,6 +43,8 @@ pub struct Config {
     pub anti_entropy_interval_ms: u64,
     /// Most bytes that anti-entropy moves a second.
     pub repair_rate: u32,
+    /// Share of reads beside which all replicas are asked what they hold, from 0 to 1.
+    pub probe_share: f64,
 }
 
 /// Most replicas of a key: what a ring can place.
@@ -101,6 +103,7 @@ impl Config {
             max_skew_ms: duration(settings.max_skew.as_ref(), 500)?,
             anti_entropy_interval_ms: interval(settings)?,
             repair_rate: repair_rate(settings)?,
+            probe_share: probe_share(settings)?,
         };
         if let Some(setting) = &settings.max_value
             && !(1..=MOST_VALUE).contains(&config.max_value)
@@ -228,6 +231,15 @@ fn repair_rate(settings: &Settings) -> Result<u32, ConfigError> {
     let rate = size(Some(setting), 0)?;
     let fits = u32::try_from(rate).ok().filter(|rate| *rate >= 64 << 10);
     fits.ok_or_else(|| wrong(setting, "bytes a second, between 64kb and 4gb"))
+}
+
+/// One read in a hundred, unless told otherwise.
+fn probe_share(settings: &Settings) -> Result<f64, ConfigError> {
+    match &settings.probe_share {
+        None => Ok(0.01),
+        Some(setting) if (0.0..=1.0).contains(&setting.value) => Ok(setting.value),
+        Some(setting) => Err(wrong(setting, "a share of all reads, from 0 (none) to 1")),
+    }
 }
 
 fn between(

@@ -64,7 +64,7 @@ pub struct SettingsFileError {
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
         /// All settings as given; what is `None` was not given.
-        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Settings {
             $($(#[$doc])* pub $name: Option<Setting<$kind>>,)*
         }
@@ -144,6 +144,8 @@ settings! {
     anti_entropy_interval: String,
     /// Most bytes of repair traffic a second.
     repair_rate: String,
+    /// Share of reads beside which all replicas are asked what they hold.
+    probe_share: f64,
 }
 
 impl Settings {

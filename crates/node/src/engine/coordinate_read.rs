@@ -102,6 +102,7 @@ impl Engine {
         // The first place is this node's own, and its answer is here already.
         read.next_to_ask();
         let step = read.replied(0, held);
+        let is_looked_at = self.probes.is_due();
         let mut key = self.buffer();
         key.extend_from_slice(of.bytes);
         let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
@@ -115,21 +116,46 @@ impl Engine {
             deadline_ms,
             consistency: *consistency,
         };
+        if is_looked_at {
+            self.probe(now, &reading);
+        }
         if step != ReadStep::Wait {
             return self.drive_unlisted(now, reading, step);
         }
         self.hedges.earn();
         let wake_ms = deadline_ms.min(now.mono_ms + self.ranking.hedge_ms);
         match self.operations.insert(InFlight::Read(reading), wake_ms) {
-            Ok(id) => self.ask_more(id),
+            Ok(id) => {
+                self.ask_more(id);
+                if is_looked_at {
+                    self.sample_read(now, id);
+                }
+            }
             Err(busy) => self.refuse(asker, busy.in_flight),
+        }
+    }
+
+    /// Measures how long those take that a read has asked.
+    #[cold]
+    fn sample_read(&mut self, now: Now, id: OpId) {
+        if let Some(InFlight::Read(reading)) = self.operations.get(id) {
+            let asked = reading.read.unanswered().iter();
+            let asked = asked.filter_map(|place| reading.read.place(place));
+            let asked = asked.map(|info| info.node);
+            self.sampling
+                .sample_read(now, id, self.probes.step(), asked);
         }
     }
 
     /// A replica's answer to one of our reads.
     pub(super) fn read_answered(&mut self, now: Now, id: OpId, from: Slot, answer: Answer<'_>) {
-        let Some(InFlight::Read(reading)) = self.operations.get_mut(id) else {
-            return;
+        if self.sampling.is_sampled_read(id) {
+            self.sampling.read_heard(now, from);
+        }
+        let reading = match self.operations.get_mut(id) {
+            Some(InFlight::Read(reading)) => reading,
+            Some(InFlight::Probe(_)) => return self.probe_answered(now, id, from, answer),
+            _ => return,
         };
         let Some(place) = reading.read.place_of(from) else {
             return;

@@ -276,6 +276,10 @@ impl Engine {
                 return self.complete(asker.ticket, failed(failure));
             }
         };
+        if self.sampling.write_is_due() {
+            let to = to.iter().map(|info| info.node);
+            self.sampling.sample_write(now, id, to);
+        }
         let under = self.under(key);
         // Of several sets nobody counts beforehand who is needed.
         let awaited = if under.is_some() { u8::MAX } else { awaited };

@@ -59,6 +59,12 @@ counters! {
     read_repairs,
     /// Reads that asked one replica more than they needed.
     hedged_reads,
+    /// Probes: reads beside which all replicas were asked what they hold.
+    probes,
+    /// Probes that found a replica without the newest version.
+    probes_behind,
+    /// Probes that some replica did not answer.
+    probes_unanswered,
     /// Messages to peers.
     messages_sent,
     /// Messages of peers handled as a replica.

@@ -92,7 +92,7 @@ impl Engine {
             let key = match operation {
                 InFlight::Read(reading) => &reading.key,
                 InFlight::Write(writing) => &writing.key,
-                InFlight::Forward(_) | InFlight::Hint(_) => continue,
+                InFlight::Forward(_) | InFlight::Hint(_) | InFlight::Probe(_) => continue,
             };
             if affected(key) {
                 ids.push(id);
@@ -172,7 +172,7 @@ impl Engine {
                     self.restart_write(now, writing);
                 }
             }
-            Some(InFlight::Forward(_) | InFlight::Hint(_)) | None => {}
+            Some(InFlight::Forward(_) | InFlight::Hint(_) | InFlight::Probe(_)) | None => {}
         }
     }
 

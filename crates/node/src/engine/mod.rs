@@ -40,12 +40,16 @@ mod in_motion;
 mod operation;
 mod passing_on;
 mod peers;
+mod probing;
 mod ranking;
 mod replica;
 mod rules;
+mod sampling;
 
 pub use counters::{Count, Counters};
 pub(crate) use forward::{decode_request, encode_request};
+pub use probing::Measured;
+pub use sampling::PeerMeasured;
 
 use operation::{Asker, FORWARDED, InFlight, Origin, failed};
 use peers::{Peers, Slot};
@@ -55,8 +59,18 @@ use peers::{Peers, Slot};
 pub struct Now {
     /// Monotonic milliseconds since some start: time-outs.
     pub mono_ms: u64,
+    /// Microseconds since the last of them, below 1,000: latencies.
+    pub mono_sub_us: u16,
     /// Milliseconds since 1970: stamps and deadlines of data.
     pub wall_ms: u64,
+}
+
+impl Now {
+    /// Monotonic microseconds since the same start.
+    #[inline]
+    pub fn mono_us(&self) -> u64 {
+        self.mono_ms * 1_000 + u64::from(self.mono_sub_us)
+    }
 }
 
 /// Where an outcome goes.
@@ -122,6 +136,8 @@ pub struct Engine {
     operations: Operations<InFlight>,
     hedges: HedgeBudget,
     ranking: ranking::Ranking,
+    sampling: sampling::Sampling,
+    probes: probing::ProbeState,
     hints: henge_repair::Hints,
     /// Whether hints and read repair are left out: see [`Engine::leave_it_to_anti_entropy`].
     neither_hints_nor_read_repair: bool,
@@ -216,6 +232,8 @@ impl Engine {
             operations: Operations::new(OperationLimits::default(), now.mono_ms),
             hedges: HedgeBudget::new(&parts.hedge),
             ranking: ranking::Ranking::new(parts.hedge),
+            sampling: sampling::Sampling::new(),
+            probes: probing::ProbeState::new(),
             hints: henge_repair::Hints::new(henge_repair::HintLimits {
                 partition_bits: parts.ring.bits(),
                 ..henge_repair::HintLimits::default()
@@ -312,6 +330,7 @@ impl Engine {
         };
         self.peers.set_up(slot, false);
         self.ranking.link_down(slot, now);
+        self.sampling.lost(slot);
         self.hints.target_down(peer, now.mono_ms);
         if self.has_departed(&peer) {
             self.hints.target_up(peer); // its hints are for others now
@@ -325,6 +344,8 @@ impl Engine {
                 Some(InFlight::Hint(hint)) if hint.target == slot => {
                     self.operations.remove(id);
                 }
+                // Whom it asked is not looked up: one probe less.
+                Some(InFlight::Probe(_)) => self.give_up_probe(id),
                 Some(InFlight::Hint(_)) | None => {}
             }
         }
@@ -353,6 +374,7 @@ impl Engine {
                 Some(InFlight::Write(_)) => self.write_due(now, id),
                 Some(InFlight::Forward(_)) => self.forward_due(id),
                 Some(InFlight::Hint(_)) => self.hint_due(now, id),
+                Some(InFlight::Probe(_)) => self.give_up_probe(id),
                 None => {}
             }
         }
@@ -360,6 +382,7 @@ impl Engine {
         self.adopt(now);
         self.ask_those_who_refused(now);
         self.deliver_hints(now);
+        self.sampling.tick(now);
         self.rank(now);
         self.move_on(now);
     }

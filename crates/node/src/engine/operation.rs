@@ -3,7 +3,7 @@
 use henge_coordinator::{Consistency, Held, Read, Write};
 use henge_ring::NodeId;
 
-use super::{Ticket, peers::Slot};
+use super::{Ticket, peers::Slot, probing::Probing};
 use crate::{Done, Operation, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Request};
 
 /// One operation in flight.
@@ -14,6 +14,8 @@ pub(super) enum InFlight {
     Forward(Forwarding),
     /// A hint on its way to the node it was kept for.
     Hint(Handoff),
+    /// A question to all replicas that nobody waits for.
+    Probe(Probing),
 }
 
 /// Whom to answer, and how.

@@ -162,6 +162,11 @@ impl Peers {
         self.slots[usize::from(slot)].level = level.min(3);
     }
 
+    /// As it was last set.
+    pub(super) fn level(&self, slot: Slot) -> u8 {
+        self.slots[usize::from(slot)].level
+    }
+
     /// What sending to a peer costs beside sending to another: less to a better replica; of equal
     /// ones least to one whose batch goes with this tick already; the others take turns.
     #[inline]

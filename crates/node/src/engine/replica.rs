@@ -143,22 +143,31 @@ impl Engine {
     }
 
     fn kept_by(&mut self, now: Now, id: OpId, from: super::Slot) {
+        if self.sampling.is_sampled_write(id) {
+            self.sampling.write_heard(now, from);
+        }
         match self.operations.get_mut(id) {
             Some(InFlight::Write(_)) => self.write_acked(now, id, from),
             Some(InFlight::Read(_)) => self.read_repaired(now, id, from, true),
             Some(InFlight::Hint(_)) => self.hint_acked(id, from),
-            Some(InFlight::Forward(_)) | None => {}
+            Some(InFlight::Forward(_) | InFlight::Probe(_)) | None => {}
         }
     }
 
     fn refused_by(&mut self, now: Now, id: OpId, from: super::Slot, reason: Refused) {
-        if reason == Refused::Stale && !matches!(self.operations.get(id), Some(InFlight::Hint(_))) {
+        self.sampling.refused(id, from);
+        let for_nobody = matches!(
+            self.operations.get(id),
+            Some(InFlight::Hint(_) | InFlight::Probe(_))
+        );
+        if reason == Refused::Stale && !for_nobody {
             return self.refused_as_stale(now, id, from);
         }
         match self.operations.get_mut(id) {
             Some(InFlight::Write(_)) => self.write_refused(now, id, from, refusal(reason)),
             Some(InFlight::Read(_)) => self.read_answered(now, id, from, Answer::No),
             Some(InFlight::Hint(_)) => self.hint_due(now, id),
+            Some(InFlight::Probe(_)) => self.give_up_probe(id),
             Some(InFlight::Forward(_)) | None => {}
         }
     }

@@ -21,6 +21,7 @@ mod ranking;
 mod restarted;
 mod scaling;
 mod sessions;
+mod staleness;
 
 struct Cluster {
     nodes: BTreeMap<NodeId, (Engine, Arc<MemoryStore>)>,
@@ -95,6 +96,7 @@ impl Cluster {
         let ring = ring_of(nodes);
         let now = Now {
             mono_ms: 1_000,
+            mono_sub_us: 0,
             wall_ms: 1_700_000_000_000,
         };
         let node = |number: u8| (id(number), node(number, &ring, now));

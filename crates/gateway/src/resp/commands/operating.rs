@@ -1,4 +1,5 @@
-//! `HENGE.REPAIR` and `HENGE.EXPORT`: what operators ask of the node that they are connected to.
+//! `HENGE.REPAIR`, `HENGE.EXPORT` and `HENGE.MODEL`: what operators ask of the node that they are
+//! connected to.
 
 use henge_node::Export;
 
@@ -8,6 +9,7 @@ use super::{
 };
 use crate::{
     operating::{export_json, repair_json},
+    quorum_view::quorum_json,
     resp::{decode::Args, reply::Reply},
 };
 
@@ -20,6 +22,14 @@ pub(super) fn repair<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         _ => return Err(syntax()),
     }
     Ok(Plan::Reply(Reply::text(repair_json(&node).to_string())))
+}
+
+/// `HENGE.MODEL`: what each R and W costs and risks here, as JSON.
+pub(super) fn model<'a>(call: &mut Call<'_>, _: Args<'a>) -> Planned<'a> {
+    let node = call.node.handle();
+    Ok(Plan::Steps(Box::pin(async move {
+        Reply::text(quorum_json(&node).await.to_string())
+    })))
 }
 
 /// A token has 64 bits, one more than Redis' integers.

@@ -52,7 +52,7 @@ const fn own(name: &'static str, arity: i16, group: &'static str, run: Run) -> C
 
 /// Every command there is.
 #[rustfmt::skip]
-pub(crate) static COMMANDS: [Command; 96] = [
+pub(crate) static COMMANDS: [Command; 97] = [
     write("append", 3, "string", strings::append),
     own("auth", -2, "connection", connection::auth),
     own("client", -2, "connection", connection::client),
@@ -84,6 +84,7 @@ pub(crate) static COMMANDS: [Command; 96] = [
     plain("henge.export", -1, "henge", operating::export),
     write("henge.fset", -5, "henge", henge::fset),
     read("henge.get", -2, "henge", henge::get),
+    plain("henge.model", 1, "henge", operating::model),
     own("henge.quorum", -1, "henge", quorum::quorum),
     plain("henge.repair", -1, "henge", operating::repair),
     plain("henge.ring", 1, "henge", topology::ring),

@@ -1,0 +1,245 @@
+//! How long replicas take to answer, measured on a few operations.
+//!
+//! One read and one write at a time are *sampled*: from when they were sent until each replica has
+//! answered, by the times of the ticks, so that no clock is read for it. The next one is chosen only
+//! when all have answered or [`PATIENCE_MS`] are over. (If it were chosen earlier the slow answers
+//! would be missing, and they are what it is all about.) What is not sampled pays for a countdown
+//! when it begins and a comparison for each answer.
+
+use henge_coordinator::{Histogram, OpId, Recent};
+use smallvec::SmallVec;
+
+use super::{Engine, Now, Slot};
+
+/// Of so many reads or writes one is sampled, if none is under way.
+pub(super) const EVERY: u32 = 64;
+
+/// How long an answer is waited for; what takes longer is counted as this. Twice the usual time-out.
+const PATIENCE_MS: u64 = 2_000;
+
+/// Round trips of the last one to two minutes are remembered.
+const WINDOW_MS: u64 = 60_000;
+
+/// No operation has this id: there are not so many slots.
+const NONE: OpId = OpId(u64::MAX);
+
+/// The operation being measured.
+#[derive(Debug)]
+struct Sample {
+    id: OpId,
+    sent_us: u64,
+    waiting: SmallVec<[Slot; 4]>,
+    /// How many operations begin until the next one may be sampled.
+    left: u32,
+}
+
+impl Sample {
+    fn new() -> Self {
+        Self {
+            id: NONE,
+            sent_us: 0,
+            waiting: SmallVec::new(),
+            left: EVERY,
+        }
+    }
+
+    /// Whether the replica was waited for; the last one ends the sample.
+    fn heard(&mut self, from: Slot) -> bool {
+        let at = self.waiting.iter().position(|slot| *slot == from);
+        if let Some(at) = at {
+            self.waiting.swap_remove(at);
+        }
+        if self.waiting.is_empty() {
+            self.id = NONE;
+        }
+        at.is_some()
+    }
+
+    fn give_up(&mut self, now: Now) -> SmallVec<[Slot; 4]> {
+        let is_over = now.mono_us() >= self.sent_us + PATIENCE_MS * 1_000;
+        if self.id == NONE || !is_over {
+            return SmallVec::new();
+        }
+        self.id = NONE;
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// Round trips to one peer, in microseconds.
+#[derive(Debug)]
+struct RoundTrips {
+    reads: Recent<Histogram>,
+    writes: Recent<Histogram>,
+}
+
+impl RoundTrips {
+    fn new() -> Self {
+        Self {
+            reads: Recent::new(WINDOW_MS),
+            writes: Recent::new(WINDOW_MS),
+        }
+    }
+}
+
+/// What is being measured and what was.
+#[derive(Debug)]
+pub(super) struct Sampling {
+    read: Sample,
+    write: Sample,
+    /// By slot; those never heard of have none.
+    peers: Vec<Option<RoundTrips>>,
+}
+
+impl Sampling {
+    pub(super) fn new() -> Self {
+        Self {
+            read: Sample::new(),
+            write: Sample::new(),
+            peers: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_sampled_read(&self, id: OpId) -> bool {
+        self.read.id == id
+    }
+
+    #[inline]
+    pub(super) fn is_sampled_write(&self, id: OpId) -> bool {
+        self.write.id == id
+    }
+
+    /// A write begins; whether it could be sampled.
+    #[inline]
+    pub(super) fn write_is_due(&mut self) -> bool {
+        self.write.left -= 1;
+        let is_due = self.write.left == 0;
+        if is_due {
+            self.write.left = EVERY;
+        }
+        is_due
+    }
+
+    /// Samples a write that goes to these, unless one is under way.
+    #[cold]
+    pub(super) fn sample_write(&mut self, now: Now, id: OpId, to: impl Iterator<Item = Slot>) {
+        if self.write.id == NONE {
+            self.write.id = id;
+            self.write.sent_us = now.mono_us();
+            self.write.waiting = to.collect();
+        }
+    }
+
+    /// One of `begun` reads, which has asked these; sampled if it is time, and none is under way.
+    pub(super) fn sample_read(
+        &mut self,
+        now: Now,
+        id: OpId,
+        begun: u32,
+        asked: impl Iterator<Item = Slot>,
+    ) {
+        self.read.left = self.read.left.saturating_sub(begun);
+        if self.read.left == 0 && self.read.id == NONE {
+            self.read.left = EVERY;
+            self.read.id = id;
+            self.read.sent_us = now.mono_us();
+            self.read.waiting = asked.collect();
+        }
+    }
+
+    #[cold]
+    pub(super) fn read_heard(&mut self, now: Now, from: Slot) {
+        if self.read.heard(from) {
+            let us = now.mono_us().saturating_sub(self.read.sent_us);
+            self.read_took(now, from, us);
+        }
+    }
+
+    #[cold]
+    pub(super) fn write_heard(&mut self, now: Now, from: Slot) {
+        if self.write.heard(from) {
+            let us = now.mono_us().saturating_sub(self.write.sent_us);
+            self.round_trips(from)
+                .writes
+                .at(now.mono_ms)
+                .count(to_u32(us));
+        }
+    }
+
+    /// A replica has answered a read after so long.
+    pub(super) fn read_took(&mut self, now: Now, from: Slot, us: u64) {
+        self.round_trips(from)
+            .reads
+            .at(now.mono_ms)
+            .count(to_u32(us));
+    }
+
+    /// A replica refused: that took as long as refusing takes.
+    pub(super) fn refused(&mut self, id: OpId, from: Slot) {
+        for sample in [&mut self.read, &mut self.write] {
+            if sample.id == id {
+                sample.heard(from);
+            }
+        }
+    }
+
+    /// A peer whose link is lost answers nothing any more, which is no matter of latency.
+    pub(super) fn lost(&mut self, peer: Slot) {
+        self.read.heard(peer);
+        self.write.heard(peer);
+    }
+
+    /// Counts those that have not answered for too long, and goes on to the next sample.
+    pub(super) fn tick(&mut self, now: Now) {
+        for slot in self.read.give_up(now) {
+            self.read_took(now, slot, PATIENCE_MS * 1_000);
+        }
+        for slot in self.write.give_up(now) {
+            let writes = &mut self.round_trips(slot).writes;
+            writes.at(now.mono_ms).count((PATIENCE_MS * 1_000) as u32);
+        }
+    }
+
+    fn round_trips(&mut self, slot: Slot) -> &mut RoundTrips {
+        let at = usize::from(slot);
+        if self.peers.len() <= at {
+            self.peers.resize_with(at + 1, || None);
+        }
+        self.peers[at].get_or_insert_with(RoundTrips::new)
+    }
+}
+
+fn to_u32(us: u64) -> u32 {
+    u32::try_from(us).unwrap_or(u32::MAX)
+}
+
+/// One peer as a data thread measures it.
+#[derive(Clone, Debug)]
+pub struct PeerMeasured {
+    /// How much worse than the best it is to read from, 0 to 3.
+    pub level: u8,
+    /// Round trips of reads in the last one to two minutes, in microseconds.
+    pub reads: Histogram,
+    /// The same of writes.
+    pub writes: Histogram,
+}
+
+impl Engine {
+    /// What was measured of each peer that has answered anything lately.
+    pub(super) fn peers_measured(
+        &mut self,
+        now: Now,
+    ) -> std::collections::BTreeMap<henge_ring::NodeId, PeerMeasured> {
+        let peers = self.sampling.peers.iter_mut().zip(0..);
+        let measured = peers.filter_map(|(trips, slot)| {
+            let trips = trips.as_mut()?;
+            let measured = PeerMeasured {
+                level: self.peers.level(slot),
+                reads: trips.reads.all(now.mono_ms),
+                writes: trips.writes.all(now.mono_ms),
+            };
+            Some((self.peers.id(slot), measured))
+        });
+        measured.collect()
+    }
+}
