@@ -142,11 +142,8 @@ impl Read {
             }
         }
         if answers.verdict() == Verdict::Impossible {
-            let got = answers.unanswered().len();
-            return Err(ReadError::Unanswered {
-                needed: asked.r(),
-                got,
-            });
+            let (needed, got) = answers.needed_and_reachable();
+            return Err(ReadError::Unanswered { needed, got });
         }
         Ok(Self {
             places: SmallVec::from_slice(places),
@@ -378,14 +375,14 @@ impl Read {
 
     fn shortfall(&self) -> ReadError {
         match self.phase {
-            Phase::Repairing => ReadError::Unrepaired {
-                needed: self.holders.need(),
-                got: self.holders.got(),
-            },
-            _ => ReadError::Unanswered {
-                needed: self.answers.need(),
-                got: self.answers.got(),
-            },
+            Phase::Repairing => {
+                let (needed, got) = self.holders.needed_and_got();
+                ReadError::Unrepaired { needed, got }
+            }
+            _ => {
+                let (needed, got) = self.answers.needed_and_got();
+                ReadError::Unanswered { needed, got }
+            }
         }
     }
 }

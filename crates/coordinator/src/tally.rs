@@ -128,6 +128,27 @@ impl Tally {
         self.acked.len()
     }
 
+    /// For saying why it is not enough: how many places had to acknowledge, and how many have. While
+    /// there are several sets, those of the set that lacks most.
+    pub fn needed_and_got(&self) -> (u8, u8) {
+        self.needed_and(self.acked)
+    }
+
+    /// As [`needed_and_got`](Self::needed_and_got), before anybody was asked: how many can be.
+    pub fn needed_and_reachable(&self) -> (u8, u8) {
+        self.needed_and(self.unanswered())
+    }
+
+    fn needed_and(&self, places: PlaceSet) -> (u8, u8) {
+        let of_set = |set: &PlaceSet| {
+            let needed = self.need.min(set.len());
+            (needed, set.intersection(places).len())
+        };
+        let sets = self.sets.iter().flatten().map(of_set);
+        let worst = sets.max_by_key(|(needed, got)| needed.saturating_sub(*got));
+        worst.unwrap_or((self.need, places.len()))
+    }
+
     /// How many have to.
     #[inline]
     pub fn need(&self) -> u8 {

@@ -153,11 +153,8 @@ impl Write {
             }
         }
         if tally.verdict() == Verdict::Impossible {
-            let got = tally.unanswered().len();
-            return Err(WriteError::Failed {
-                needed: asked.w(),
-                got,
-            });
+            let (needed, got) = tally.needed_and_reachable();
+            return Err(WriteError::Failed { needed, got });
         }
         Ok(Self {
             places: SmallVec::from_slice(places),
@@ -369,7 +366,7 @@ impl Write {
     }
 
     fn shortfall(&self) -> WriteError {
-        let (needed, got) = (self.tally.need(), self.tally.got());
+        let (needed, got) = self.tally.needed_and_got();
         match self.may_lie_somewhere() || !self.tally.unanswered().is_empty() {
             true => WriteError::Unknown { needed, got },
             false => WriteError::Failed { needed, got },

@@ -19,6 +19,9 @@ use crate::{
 const TIMEOUT_MS: u64 = 800;
 const PATIENCE: Duration = Duration::from_millis(TIMEOUT_MS + 500);
 
+/// How often a last read is tried.
+const LAST_TRIES: usize = 8;
+
 /// The connections of one client, and what it has read.
 pub(super) struct Caller {
     number: usize,
@@ -70,7 +73,8 @@ impl Caller {
         Ok(())
     }
 
-    /// Reads every key from all its replicas, wherever one is asked.
+    /// Reads every key from all its replicas, wherever one is asked. A connection that a fault has
+    /// spoilt may show only now, so each read has a few tries.
     pub(super) async fn read_all(mut self) -> turmoil::Result {
         let n = self.bench.plan.workings.quorum.n;
         let quorum = Quorum {
@@ -82,7 +86,13 @@ impl Caller {
         let keys: Vec<String> = self.bench.keys.borrow().iter().cloned().collect();
         for key in keys {
             let step = Step::read(key);
-            self.ask(0, &step, quorum).await;
+            for _ in 0..LAST_TRIES {
+                let (_, outcome, _) = self.ask(0, &step, quorum).await;
+                if matches!(outcome, Outcome::Ok { .. }) {
+                    break;
+                }
+                sleep(PATIENCE).await;
+            }
         }
         Ok(())
     }

@@ -30,6 +30,10 @@ const READY: Micros = 60 * SECOND;
 /// How long it may take until all nodes hold all others to be up again.
 const GOSSIP: Micros = 10 * SECOND;
 
+/// How long partitions may move after the faults: machines that lost their data have come back as
+/// new ones.
+const SETTLED: Micros = 60 * SECOND;
+
 /// How long replicas may take to become equal by themselves.
 const QUIET: Micros = 30 * SECOND;
 
@@ -207,6 +211,10 @@ impl<'p> Run<'p> {
             self.bench
                 .broke("not all nodes hold all others to be up again".to_owned());
         }
+        if !self.until(SETTLED, |run| run.all_settled())? {
+            self.bench
+                .broke("partitions still move long after the heal".to_owned());
+        }
         let equal = self.until(QUIET, |run| run.replicas_are_equal())?;
         let converged = equal.then(|| self.now() - healed);
         self.phase(Phase::Quiesced);
@@ -249,6 +257,15 @@ impl<'p> Run<'p> {
             };
             let mut others = ids.iter().filter(|id| **id != node.handle.info().id);
             others.all(|id| sees(*id))
+        })
+    }
+
+    /// Whether every partition has one replica set, which has all its data.
+    fn all_settled(&self) -> bool {
+        let running = self.hosts.iter().filter_map(|host| host.running());
+        running.map(|node| node.handle.transition()).all(|status| {
+            let to_do = status.in_motion + status.to_pull + status.to_drop;
+            to_do == 0
         })
     }
 

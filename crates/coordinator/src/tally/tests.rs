@@ -169,6 +169,23 @@ proptest! {
                 (false, false) => Verdict::Pending,
             };
             prop_assert_eq!(verdict, expected);
+            let (needed, got) = joint.needed_and_got();
+            prop_assert_eq!(got < needed, !met, "what is told does not contradict the verdict");
         }
     }
+}
+
+#[test]
+fn of_several_sets_the_one_that_lacks_most_is_told() {
+    let sets = [[0, 1, 2], [1, 2, 3]].map(|set| set.into_iter().collect::<PlaceSet>());
+    let mut tally = Tally::new(4, 3).jointly(&sets);
+    tally.fail(3);
+    assert_eq!(
+        tally.needed_and_reachable(),
+        (3, 2),
+        "though three can be reached"
+    );
+    [0, 1].map(|place| tally.ack(place));
+    assert_eq!(tally.needed_and_got(), (3, 1));
+    assert_eq!(Tally::new(4, 3).needed_and_got(), (3, 0));
 }
