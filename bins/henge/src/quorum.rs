@@ -147,7 +147,8 @@ fn costs(report: &Value) -> Table {
 fn risks(report: &Value) -> Table {
     let mut table = Table::new();
     let first = list(report, "choices").next().unwrap_or(&Value::Null);
-    let times = list(first, "stale").map(|it| format!("{} ms", it["after_ms"]));
+    let times =
+        list(first, "stale").map(|it| format!("{} ms", it["after_ms"].as_f64().unwrap_or(0.0)));
     table.set_header(["R/W".to_owned()].into_iter().chain(times));
     for choice in list(report, "choices") {
         let cells = list(choice, "stale").map(risk);

@@ -27,7 +27,9 @@
 //! * A node measures round trips and not legs. [`Trip::Halved`] gives each leg half. Latencies come
 //!   out as measured; staleness is too high where answers take longer than requests, and too low
 //!   where requests do.
-//! * Between two other nodes a leg is taken to be like the one between this node and the slower.
+//! * Between two other nodes a leg is taken to be like the one between this node and the slower. A
+//!   node that is far from all others so takes them to be far from each other, has them acknowledge
+//!   too late, and predicts too little staleness where W > 1.
 //! * Hedges, repair and stand-ins are not in it: they only make reads fresher and quicker, except
 //!   that a stand-in (sloppy quorums) may be counted that a write has not been sent to.
 //!

@@ -129,7 +129,7 @@ impl Probes {
             if holders < w || !(from_us..to_us).contains(&age_us) {
                 continue;
             }
-            if let Some(missed) = prediction.missed_at(r, w, age_us) {
+            if let Some(missed) = predicted(prediction, (r, w), (low, width)) {
                 sum.probes += u64::from(count.probes);
                 sum.observed += count.missed[at];
                 sum.predicted += f64::from(count.probes) * missed;
@@ -142,6 +142,30 @@ impl Probes {
             predicted: sum.predicted / probes,
         }
     }
+}
+
+/// What is predicted for versions of these ages in milliseconds, the mean over what they may be in
+/// truth. An age is the difference of two clocks that tell whole milliseconds: it is off by up to one
+/// either way, small errors being likelier, and never negative.
+fn predicted(
+    prediction: &Prediction,
+    (r, w): (u8, u8),
+    (low_ms, width_ms): (u32, u32),
+) -> Option<f64> {
+    let low = u64::from(low_ms) * 1_000;
+    let ages: &[(u64, f64)] = &match (low_ms, width_ms) {
+        (0, _) => [(125, 7.0), (375, 5.0), (625, 3.0), (875, 1.0)],
+        (_, 1) => [(low - 500, 1.0), (low, 1.0), (low, 1.0), (low + 500, 1.0)],
+        _ => [1u64, 3, 5, 7].map(|eighths| (low + u64::from(width_ms) * 125 * eighths, 1.0)),
+    };
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for (age_us, counts) in ages {
+        if let Some(missed) = prediction.missed_at(r, w, *age_us) {
+            sum += missed * counts;
+            weight += counts;
+        }
+    }
+    (weight > 0.0).then(|| sum / weight)
 }
 
 /// Of all choices of `wanted` replicas, those of the least levels first and equals by chance, the

@@ -38,6 +38,7 @@ fn predicted_and_observed_stand_side_by_side() {
         "25.0 % | 20.0 % (0.05 %, 40)",
         "0 | -",
         "2/2 *",
+        "| 0 ms ",
         "77 probes in all, of\n1.0 % of the reads",
         "01234567",
         "up, read last",

@@ -127,6 +127,25 @@ fn ages_have_a_beginning_and_an_end() {
     );
 }
 
+/// The writes of the model arrive after 20 ms: what is a little younger in whole milliseconds may be
+/// older in truth.
+#[test]
+fn an_age_in_whole_milliseconds_may_be_off_by_one() {
+    let of = |age_ms| {
+        let mut probes = Probes::default();
+        probes.count(false, &alike(1, 2), age_ms);
+        probes.compare(&prediction(), (1, 1), EVER).predicted
+    };
+    assert_eq!(of(0), of(10));
+    assert!(
+        of(19) <= of(10) && of(40) == 0.0,
+        "{} {} {}",
+        of(10),
+        of(19),
+        of(40)
+    );
+}
+
 #[test]
 fn nonsense_and_other_numbers_of_replicas_are_left_out() {
     let mut probes = Probes::default();
