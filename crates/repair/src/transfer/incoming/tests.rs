@@ -1,3 +1,5 @@
+//! A node that pulls: sources in turn, failures and pauses, bounds, and that every job ends.
+
 use std::collections::BTreeSet;
 
 use henge_ring::RingTag;
