@@ -3,7 +3,7 @@
 //! Five nodes, N=3, R=W=2, one write, two events that nobody has ordered. In each state every node may
 //! tell any other what it knows, a newcomer may ask a source and get its answer later, a replica may
 //! get the write's request, an event may happen. States are visited once each ([`explore`]). What
-//! follows from what a node knows is decided by the real [`PartitionConfig`]; who pulls from whom by
+//! follows from what a node knows is decided by the real `PartitionConfig`; who pulls from whom by
 //! its `to_pull`, with every order of sources.
 //!
 //! Once the write is acknowledged it is asked in every state whether some node, with what it knows,
