@@ -7,7 +7,9 @@ use henge_coordinator::{
 };
 use henge_rpc::Message;
 use henge_store::{Decision, Key, StoreError};
-use henge_versioning::{ActorId, Merge, NEVER, RecordRef, Stamp, merge_records, siblings};
+use henge_versioning::{
+    ActorId, Clock, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
+};
 
 use super::{
     Engine, Now, Placement, Slot,
@@ -26,6 +28,8 @@ enum Local {
     ReadFirst,
     /// A sibling set is full.
     TooManySiblings(usize),
+    /// The record has the last stamp that there is, which only a broken peer makes.
+    AtTheEndOfTime,
 }
 
 /// More siblings than this are refused: somebody writes without ever reading.
@@ -81,6 +85,11 @@ impl Engine {
                      them and write with the context that came with them"
                 );
                 return self.complete(asker.ticket, failed(Failure::Invalid(text)));
+            }
+            Local::AtTheEndOfTime => {
+                let text = "the record is stamped with the end of time: no write can come after it";
+                let failure = Failure::Invalid(text.to_owned());
+                return self.complete(asker.ticket, failed(failure));
             }
             Local::Applied => {}
         }
@@ -338,8 +347,13 @@ impl Engine {
                 time: clock.now(now.wall_ms),
                 actor,
             };
-            while record.is_some_and(|record| record.newest() >= stamp) {
-                stamp.time = next_after(clock, record, now);
+            let newest = record.map_or(Stamp::default(), |record| record.newest());
+            if newest >= stamp {
+                let Some(time) = next_after(clock, newest.time, now) else {
+                    local = Local::AtTheEndOfTime;
+                    return Decision::Keep;
+                };
+                stamp.time = time;
             }
             if wants_before {
                 *before = record.map(|record| record.as_bytes().to_vec());
@@ -456,22 +470,12 @@ fn decide(
     }
 }
 
-/// A time after every stamp of the record: another thread merged a later one since the clock was
-/// read.
-fn next_after(
-    clock: &henge_versioning::Clock,
-    record: Option<RecordRef<'_>>,
-    now: Now,
-) -> henge_versioning::HlcTime {
-    let newest = record.map_or(henge_versioning::HlcTime::ZERO, |record| {
-        record.newest().time
-    });
+/// A time after the newest of the record: another thread merged a later one since the clock was
+/// read, or a peer answered with one beyond the bound. `None`: there is no later time.
+fn next_after(clock: &Clock, newest: HlcTime, now: Now) -> Option<HlcTime> {
     let next = clock.now(now.wall_ms);
-    if next > newest {
-        next
-    } else {
-        henge_versioning::HlcTime(newest.0.saturating_add(1))
-    }
+    let after = || newest.0.checked_add(1).map(HlcTime);
+    Some(next).filter(|next| *next > newest).or_else(after)
 }
 
 fn merge_delta<'a>(
@@ -538,5 +542,25 @@ pub(super) fn write_failure(error: WriteError, why: Shortage) -> Failure {
     match error {
         WriteError::Failed { needed, got } => Failure::Failed { needed, got, why },
         WriteError::Unknown { needed, got } => Failure::Unknown { needed, got },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_after_the_newest_is_found_or_there_is_none() {
+        let now = Now {
+            mono_ms: 1,
+            mono_sub_us: 0,
+            wall_ms: 1,
+        };
+        let clock = Clock::new(500);
+        for newest in [0, 1 << 40, u64::MAX - 1] {
+            let after = next_after(&clock, HlcTime(newest), now);
+            assert!(after.is_some_and(|after| after.0 > newest), "{newest}");
+        }
+        assert_eq!(next_after(&clock, HlcTime(u64::MAX), now), None);
     }
 }
