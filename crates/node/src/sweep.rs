@@ -13,9 +13,10 @@ use std::{
 
 use henge_coordinator::MAX_DEADLINE_MS;
 use henge_ring::Partition;
+use henge_versioning::GRACE_MS;
 use tokio::sync::watch;
 
-use crate::{StartError, anti_entropy::GRACE_MS, shared::Shared};
+use crate::{StartError, shared::Shared};
 
 /// One round over all partitions.
 const ROUND: Duration = Duration::from_secs(60);

@@ -30,6 +30,11 @@ pub struct SkewError {
 }
 
 impl Clock {
+    /// How far ahead of this node's wall time another's is believed to be at most.
+    pub fn max_skew_ms(&self) -> u64 {
+        self.max_skew_ms
+    }
+
     /// A clock that accepts remote stamps at most `max_skew_ms` ahead of its own wall time.
     pub fn new(max_skew_ms: u64) -> Self {
         Self {

@@ -15,7 +15,9 @@ mod clock;
 pub use clock::{Clock, SkewError};
 
 mod record;
-pub use record::{Deadline, DecodeError, Form, Merge, NEVER, RecordRef, merge, merge_records};
+pub use record::{
+    Deadline, DecodeError, Form, GRACE_MS, Merge, NEVER, RecordRef, merge, merge_records,
+};
 
 pub mod delta;
 pub mod siblings;

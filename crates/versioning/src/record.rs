@@ -68,6 +68,11 @@ use crate::Stamp;
 /// year 10889) is taken as never.
 pub const NEVER: u64 = u64::MAX;
 
+/// How long is remembered what has no end of its own, in milliseconds (24 hours): a destroyed life
+/// without a deadline, or a shortened one that had none. A replica that was away for longer must come
+/// back empty.
+pub const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// When a record stops being visible: a last-writer-wins register of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline {

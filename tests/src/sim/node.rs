@@ -19,7 +19,7 @@ use henge_repair::{
 };
 use henge_ring::{Endpoints, Event, Log, NodeId, Op, Partition, Ring, Weight, Zone};
 use henge_store::{Limits, MemoryStore, Store};
-use henge_versioning::Clock;
+use henge_versioning::{Clock, GRACE_MS};
 
 use super::{
     ask::{Ask, START_MS},
@@ -487,7 +487,7 @@ impl Node {
         }
         if self
             .store
-            .sweep(Partition(self.swept), before, SWEEP_GRACE_MS)
+            .sweep(Partition(self.swept), before, GRACE_MS)
             .records
             > 0
         {
@@ -496,9 +496,6 @@ impl Node {
         self.swept = (self.swept + 1) % (1 << PARTITION_BITS);
     }
 }
-
-/// How long an expired record is kept whose life once had no deadline: as in a node.
-const SWEEP_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The store with a flaw, if one is planted.
 fn flawed(planted: Option<Planted>, store: &Arc<WatchedStore>) -> Option<Arc<FlawedStore>> {

@@ -473,7 +473,12 @@ impl<'p> Run<'p> {
         if !writes {
             return self.show(node, op, pending, done.record.as_deref());
         }
-        if done.absorbed || !done.applied {
+        // A strict logout that found nothing to end, and saw to it that W replicas know, binds like
+        // one that did. A sloppy one may have seen the life before.
+        let confirmed = matches!(pending.ask.what, What::Logout)
+            && pending.ask.quorum.strict
+            && ended.receipt.is_some();
+        if done.absorbed || !(done.applied || confirmed) {
             self.world
                 .marks
                 .add(Mark::Absorbed, u64::from(done.absorbed));

@@ -14,8 +14,3 @@ pub(crate) use board::{Board, Question};
 
 mod driver;
 pub(crate) use driver::Driver;
-
-/// How long an expired record is kept whose life once had a later deadline or none, in milliseconds:
-/// a copy that missed the deadline for as long as this could come back. The sweeper removes by it,
-/// and replicas compare by it.
-pub(crate) const GRACE_MS: u64 = 24 * 60 * 60 * 1000;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use henge_repair::reconcile::{Held, Replica, Show, Took};
 use henge_ring::{Partition, Token};
 use henge_store::{Cursor, Decision, Key, Store, Stored};
-use henge_versioning::{Clock, Merge, RecordRef, merge};
-
-use super::GRACE_MS;
+use henge_versioning::{Clock, GRACE_MS, Merge, RecordRef, merge};
 
 /// The store of one node. What it takes in is merged like any other write: checked, its stamp
 /// observed by the node's clock, joined with what is there.

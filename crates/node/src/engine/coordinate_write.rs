@@ -14,14 +14,17 @@ use henge_versioning::{
 use super::{
     Engine, Now, Placement, Slot,
     operation::{Asker, InFlight, Waiting, Writing, failed, receipt_of},
-    rules::{self, Effect, Facts},
+    rules::{self, Effect, Facts, When},
 };
 use crate::{Bucket, Condition, Done, Expiry, Failure, Operation, Outcome, Request, Shortage};
 
 /// What the locked step on the local store came to.
+#[derive(PartialEq, Eq)]
 enum Local {
     /// The delta lies in the engine's buffer and in the store.
     Applied,
+    /// So it does, and the caller is told that there was nothing to do.
+    Confirmed,
     Declined,
     Absorbed,
     /// The record is not known well enough here: read at quorum, then come back.
@@ -65,7 +68,13 @@ impl Engine {
         };
         let Some(own) = placement.own else { return };
         let mut before = None;
-        let local = match self.apply_here(now, key, request, known, &mut before) {
+        let when = When {
+            now_ms: now.wall_ms,
+            latest_ms: now.wall_ms
+                + u64::from(consistency.deadline_ms())
+                + self.parts.clock.max_skew_ms(),
+        };
+        let local = match self.apply_here((now, when), key, request, known, &mut before) {
             Ok(local) => local,
             Err(error) => return self.refuse_write(asker, error),
         };
@@ -91,11 +100,11 @@ impl Engine {
                 let failure = Failure::Invalid(text.to_owned());
                 return self.complete(asker.ticket, failed(failure));
             }
-            Local::Applied => {}
+            Local::Applied | Local::Confirmed => {}
         }
         self.parts.counters.writes.add(1);
         let done = Done {
-            applied: true,
+            applied: local == Local::Applied,
             absorbed: false,
             record: before,
         };
@@ -314,7 +323,7 @@ impl Engine {
     /// Look, decide, stamp, merge: in one step under the key's lock.
     fn apply_here(
         &mut self,
-        now: Now,
+        (now, when): (Now, When),
         key: Key<'_>,
         request: &Request<'_>,
         known: bool,
@@ -339,7 +348,7 @@ impl Engine {
             };
             delta.clear();
             let record = present.map(|stored| stored.record());
-            if !known && rules::reads_first(&request.operation, bucket.kind, record, now.wall_ms) {
+            if !known && rules::reads_first(&request.operation, bucket.kind, record, when) {
                 local = Local::ReadFirst;
                 return Decision::Keep;
             }
@@ -394,13 +403,13 @@ impl Engine {
                         bucket,
                         record.zip(Some(digest)),
                         stamp,
-                        now,
+                        when,
                         delta,
                     )
                 }
             };
             match local {
-                Local::Applied => merge_delta(record, delta, out),
+                Local::Applied | Local::Confirmed => merge_delta(record, delta, out),
                 _ => Decision::Keep,
             }
         })?;
@@ -452,7 +461,7 @@ fn decide(
     bucket: &Bucket,
     present: Option<(RecordRef<'_>, u64)>,
     stamp: Stamp,
-    now: Now,
+    when: When,
     delta: &mut Vec<u8>,
 ) -> Local {
     let facts = Facts {
@@ -461,12 +470,13 @@ fn decide(
         present: present.map(|(record, _)| record),
         digest: present.map_or(0, |(_, digest)| digest),
         stamp,
-        now_ms: now.wall_ms,
+        when,
     };
     match rules::decide(operation, &facts, delta) {
         Effect::Apply => Local::Applied,
         Effect::Decline => Local::Declined,
         Effect::Absorb => Local::Absorbed,
+        Effect::Confirm => Local::Confirmed,
     }
 }
 

@@ -189,7 +189,7 @@ impl Engine {
             let Some(present) = present.map(|stored| stored.record()) else {
                 return Decision::Put(incoming);
             };
-            if present.is_dead() && !incoming.is_dead() && present.epoch() == incoming.epoch() {
+            if present.is_dead() && !incoming.is_dead() && present.epoch() >= incoming.epoch() {
                 status = WriteStatus::Absorbed;
             }
             match merge_records(present, incoming, out) {

@@ -9,13 +9,9 @@
 //! A session keeps its life from login to logout: values and deadlines change within it, and dead
 //! wins over everything else in it. That is why a write to a session must know its life first.
 
-use henge_versioning::{ActorId, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge};
+use henge_versioning::{ActorId, GRACE_MS, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge};
 
 use crate::{Condition, Expiry, Kind, Operation};
-
-/// How long a tombstone without an expiry of its own is kept: 24 hours. A replica that was away
-/// for longer must come back empty.
-pub(super) const TOMBSTONE_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The epoch of every session's first life, the same on every node; later lives count on from it.
 /// Two nodes that begin a session at once without knowing of each other (beyond a partition, or when
@@ -36,6 +32,9 @@ pub(super) enum Effect {
     Decline,
     /// The session is dead: the write is taken and changes nothing.
     Absorb,
+    /// A delta was written out, and the caller is told that there was nothing to delete: the session
+    /// is over here, but W replicas must know before anybody relies on it.
+    Confirm,
 }
 
 /// Whether the coordinator must read at quorum before it may decide. `local` is its own record.
@@ -43,9 +42,9 @@ pub(super) fn reads_first(
     operation: &Operation<'_>,
     kind: Kind,
     local: Option<RecordRef<'_>>,
-    now_ms: u64,
+    when: When,
 ) -> bool {
-    let live_here = local.is_some_and(|record| record.is_live(now_ms));
+    let live_here = local.is_some_and(|record| record.is_live(when.now_ms));
     match operation {
         Operation::Get => false,
         Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => false,
@@ -55,9 +54,12 @@ pub(super) fn reads_first(
             *condition != Condition::Always
                 || (kind == Kind::Session || *expiry == Expiry::Keep) && !live_here
         }
-        Operation::Delete { condition } | Operation::Expire { condition, .. } => {
-            *condition != Condition::Always || !live_here
+        Operation::Delete { condition } => {
+            let ends = kind == Kind::Session
+                && local.is_some_and(|record| !record.is_live(when.latest_ms));
+            *condition != Condition::Always || !live_here || ends
         }
+        Operation::Expire { condition, .. } => *condition != Condition::Always || !live_here,
         Operation::PutFields { .. } => !live_here,
     }
 }
@@ -72,6 +74,15 @@ pub(super) fn needs_one_decider(operation: &Operation<'_>) -> bool {
     }
 }
 
+/// When a decision is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct When {
+    /// By this node's clock, in wall-clock milliseconds.
+    pub(super) now_ms: u64,
+    /// The latest that it can be by any node's clock before the request is answered.
+    pub(super) latest_ms: u64,
+}
+
 /// What a decision is made of.
 pub(super) struct Facts<'a> {
     /// The key's bucket kind.
@@ -84,8 +95,8 @@ pub(super) struct Facts<'a> {
     pub(super) digest: u64,
     /// This write's stamp: greater than every stamp in `present`.
     pub(super) stamp: Stamp,
-    /// Wall-clock milliseconds.
-    pub(super) now_ms: u64,
+    /// When it is made.
+    pub(super) when: When,
 }
 
 /// Decides an operation other than a read or one on siblings, and appends its delta to `out`.
@@ -107,7 +118,8 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
 
 impl<'a> Facts<'a> {
     fn live(&self) -> Option<RecordRef<'a>> {
-        self.present.filter(|record| record.is_live(self.now_ms))
+        self.present
+            .filter(|record| record.is_live(self.when.now_ms))
     }
 
     /// Dead in the sense of a session: destroyed, and its time not yet over.
@@ -154,7 +166,7 @@ impl<'a> Facts<'a> {
 
     fn default_deadline(&self) -> u64 {
         self.default_ttl_ms
-            .map_or(NEVER, |ttl| self.now_ms.saturating_add(ttl))
+            .map_or(NEVER, |ttl| self.when.now_ms.saturating_add(ttl))
     }
 
     fn put(&self, value: &[u8], expiry: Expiry, condition: Condition, out: &mut Vec<u8>) -> Effect {
@@ -165,7 +177,7 @@ impl<'a> Facts<'a> {
             return Effect::Absorb;
         }
         let deadline = self.deadline(expiry);
-        if deadline <= self.now_ms {
+        if deadline <= self.when.now_ms {
             return self.bury(out);
         }
         match self.live() {
@@ -193,7 +205,7 @@ impl<'a> Facts<'a> {
             return Effect::Absorb;
         }
         let deadline = self.deadline(expiry);
-        if deadline <= self.now_ms {
+        if deadline <= self.when.now_ms {
             return self.bury(out);
         }
         match self.live() {
@@ -212,10 +224,28 @@ impl<'a> Facts<'a> {
     }
 
     fn delete(&self, condition: Condition, out: &mut Vec<u8>) -> Effect {
-        if self.live().is_none() || !self.holds(condition) {
+        match self.present {
+            Some(record) if self.live().is_none() && condition == Condition::Always => {
+                self.confirm_over(record, out)
+            }
+            _ if self.live().is_none() || !self.holds(condition) => Effect::Decline,
+            _ => self.bury(out),
+        }
+    }
+
+    /// A logout of a session that is over by what this node knows. It may have expired by this
+    /// node's clock alone, and then a touch elsewhere would prolong it; the logout that it died by may
+    /// not have reached W replicas.
+    fn confirm_over(&self, record: RecordRef<'_>, out: &mut Vec<u8>) -> Effect {
+        if self.kind != Kind::Session {
             return Effect::Decline;
         }
-        self.bury(out)
+        if record.is_dead() {
+            delta::life(out, record);
+        } else {
+            self.bury(out);
+        }
+        Effect::Confirm
     }
 
     fn expire(&self, at: u64, condition: Condition, out: &mut Vec<u8>) -> Effect {
@@ -233,7 +263,7 @@ impl<'a> Facts<'a> {
         if !holds {
             return Effect::Decline;
         }
-        if at <= self.now_ms {
+        if at <= self.when.now_ms {
             return self.bury(out);
         }
         delta::expire(out, record.epoch(), self.stamp, at);
@@ -254,7 +284,7 @@ impl<'a> Facts<'a> {
     /// long, or they would show again once it is forgotten.
     fn outlive(&self, life: Stamp, deadline: u64, out: &mut Vec<u8>) {
         let known = self.present.map_or(0, |record| record.horizon());
-        let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
+        let grace = self.when.now_ms.saturating_add(GRACE_MS);
         if known > deadline {
             let mut retained = Vec::new();
             delta::retain(&mut retained, life, known.min(grace).max(deadline));
@@ -263,12 +293,14 @@ impl<'a> Facts<'a> {
     }
 
     /// Ends the record's life. A session dies within its life, so that nothing of that life can
-    /// come back; a register's tombstone is a later life, so that it wins by its stamp.
+    /// come back; a register's tombstone is a later life, so that it wins by its stamp. A session that
+    /// may have expired by somebody's clock dies in its next life, which may be beginning there at this
+    /// moment: what wins over that one wins over this one too.
     ///
     /// The horizon covers every deadline that somebody may be setting at this moment elsewhere: the
     /// lifetime that was given last, from now on.
     fn bury(&self, out: &mut Vec<u8>) -> Effect {
-        let grace = self.now_ms.saturating_add(TOMBSTONE_GRACE_MS);
+        let grace = self.when.now_ms.saturating_add(GRACE_MS);
         let (known, lifetime) = self.present.map_or((0, 0), |record| {
             let deadline = record.deadline();
             (
@@ -279,10 +311,12 @@ impl<'a> Facts<'a> {
         let horizon = if known == NEVER {
             grace
         } else {
-            known.max(self.now_ms.saturating_add(lifetime))
+            known.max(self.when.now_ms.saturating_add(lifetime))
         };
         let epoch = match self.live() {
-            Some(record) if self.kind == Kind::Session => record.epoch(),
+            Some(record) if self.kind == Kind::Session && record.is_live(self.when.latest_ms) => {
+                record.epoch()
+            }
             _ => self.next_life(),
         };
         delta::bury(out, epoch, horizon);

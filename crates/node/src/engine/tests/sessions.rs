@@ -122,3 +122,72 @@ fn a_session_begun_twice_is_one_life_so_that_logout_wins() {
         assert!(!live, "seen by node {node}");
     }
 }
+
+impl Cluster {
+    /// Does something while all clocks are `ms` ahead: as a node would whose own is.
+    fn ahead<T>(&mut self, ms: u64, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.now.wall_ms += ms;
+        let done = act(self);
+        self.now.wall_ms -= ms;
+        done
+    }
+}
+
+/// A session's value that expires 100 ms from now.
+fn soon_over(cluster: &Cluster) -> Operation<'static> {
+    Operation::Put {
+        value: b"v",
+        expiry: Expiry::At(cluster.now.wall_ms + 100),
+        condition: Condition::Always,
+    }
+}
+
+/// A node whose clock was ahead took a session for expired and began its next life with a late
+/// write, while another one, by whose clock it was alive, logged it out in the life before. The next
+/// life overruled the logout, and everybody saw the session again. (Found by the simulator.)
+#[test]
+fn a_logout_wins_over_the_life_that_begins_meanwhile_where_a_clock_is_ahead() {
+    let mut cluster = Cluster::new(3);
+    let begin = soon_over(&cluster);
+    cluster.run(1, "sess:k", begin).expect("written");
+    cluster.down = vec![id(2), id(3)];
+    let late = cluster.ahead(200, |cluster| {
+        let late = put("late");
+        cluster.with(1, "sess:k", late, quorum(1, 1))
+    });
+    assert!(!late.expect("written").absorbed, "it began a life");
+    cluster.down = vec![id(1)];
+    assert!(cluster.run(2, "sess:k", DELETE).expect("destroyed").applied);
+    cluster.down.clear();
+    (0..40).for_each(|_| cluster.pass(500));
+    for node in 1..=3 {
+        assert_eq!(cluster.get(node, "sess:k"), None, "seen by node {node}");
+    }
+}
+
+#[test]
+fn a_logout_where_the_session_has_expired_holds_where_it_has_not() {
+    let mut cluster = Cluster::new(3);
+    let begin = soon_over(&cluster);
+    cluster.run(1, "sess:k", begin).expect("written");
+    let logout = cluster.ahead(200, |cluster| cluster.run(1, "sess:k", DELETE));
+    assert!(
+        !logout.expect("answered").applied,
+        "by this clock it was gone"
+    );
+    assert_eq!(cluster.get(2, "sess:k"), None);
+}
+
+#[test]
+fn a_second_logout_is_answered_when_w_replicas_know_of_the_first() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(1, "sess:k", put("v")).expect("written");
+    cluster.down = vec![id(2), id(3)];
+    let _ = cluster.with(1, "sess:k", DELETE, quorum(1, 1));
+    let twice = cluster.with(1, "sess:k", DELETE, quorum(1, 2));
+    assert!(twice.is_err(), "nobody else knows yet: {twice:?}");
+    cluster.down.clear();
+    assert!(!cluster.run(1, "sess:k", DELETE).expect("answered").applied);
+    cluster.kill(1);
+    assert_eq!(cluster.get(2, "sess:k"), None);
+}
