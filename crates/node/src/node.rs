@@ -12,6 +12,7 @@ use std::{
 };
 
 use henge_coordinator::HedgePolicy;
+use henge_repair::sketch::SketchKey;
 use henge_ring::{Endpoints, Log, NodeId};
 use henge_rpc::{
     Acceptor, AcceptorLimits, ClusterId, ClusterKey, Entropy, Identity, LinkStats, Listener,
@@ -471,6 +472,7 @@ impl ThreadParts {
             buckets: Arc::clone(&shared.buckets),
             forgotten_siblings: Arc::clone(&shared.forgotten_siblings),
             counters: Arc::clone(&shared.counters[self.number]),
+            sketch: SketchKey::new(&self.identity.key.derive(b"henge transfer v1")),
         };
         let shard = Shard::new(parts, Arc::clone(&shared), self.handle, membership.clone());
         // Until it is known whether this node's data is here, it answers no reads of others.

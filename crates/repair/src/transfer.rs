@@ -21,8 +21,7 @@
 //! There is no order among nodes and no barrier: a node that stands still delays only the partitions
 //! that need it, and concurrent changes meet in a ring that comes after both.
 //!
-//! What was left out: the second and later sources are read in full too, where a reconciliation of
-//! digests would do.
+//! The second and later sources cost what differs: see [`Outline`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +36,9 @@ pub use incoming::{Incoming, Page, Pull, TransferLimits, Wanted};
 
 mod outgoing;
 pub use outgoing::Outgoing;
+
+mod outline;
+pub use outline::{Differing, Outline, Outlined, RANGE_RECORDS, Range};
 
 /// What one node tells another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,9 +267,15 @@ impl Transfer {
         moving.map(|(p, it)| (*p, it.config.active().cloned().collect()))
     }
 
-    /// A partition whose data this node holds and that is in no set of which it is a member.
-    pub fn leaving(&self) -> Option<Partition> {
-        self.leavings.first().copied()
+    /// Partitions whose data this node may hold and that are in no set of which it is a member, by
+    /// ascending number.
+    pub fn leaving(&self) -> impl Iterator<Item = Partition> + '_ {
+        self.leavings.iter().copied()
+    }
+
+    /// Whether this is one of them.
+    pub fn is_leaving(&self, partition: Partition) -> bool {
+        self.leavings.contains(&partition)
     }
 
     /// The data of that partition is gone from this node.

@@ -7,6 +7,7 @@ use henge_node::{
     Buckets, Condition, Counters, Engine, EngineParts, Expiry, Now, Operation, Options, Outcome,
     Request, Ticket, Transition,
 };
+use henge_repair::sketch::SketchKey;
 use henge_ring::{NodeId, Ring};
 use henge_rpc::{Message, Messages, Refusal, Replies, Reply, WriteStatus};
 use henge_store::{Limits, MemoryStore};
@@ -60,6 +61,7 @@ impl Rig {
             thread: 0,
             buckets: Arc::new(Buckets::builtin()),
             forgotten_siblings: Arc::default(),
+            sketch: SketchKey::new(&[1; 32]),
             counters: Arc::clone(&counters),
         };
         let mut rig = Self {

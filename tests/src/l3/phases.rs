@@ -50,11 +50,19 @@ impl Timeline {
     }
 
     /// Whether a request was under way at some time of the grace of a blow.
-    fn is_excused(&self, sample: &Sample) -> bool {
+    pub fn is_excused(&self, sample: &Sample) -> bool {
         let ended = sample.due + sample.took;
         self.blows
             .iter()
             .any(|blow| sample.due < *blow + GRACE && ended >= *blow)
+    }
+}
+
+impl Latency {
+    /// Of these samples, as far as they were answered well.
+    pub fn of<'a>(samples: impl Iterator<Item = &'a Sample>) -> Self {
+        let good = samples.filter(|it| it.outcome == Outcome::Good);
+        latency(good.map(|it| it.took).collect())
     }
 }
 

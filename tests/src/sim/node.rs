@@ -347,6 +347,7 @@ impl Node {
             transition: self.transition.clone(),
             thread: 0,
             buckets: Arc::new(Buckets::builtin()),
+            sketch: SketchKey::new(b"the secret of simulated clusters"),
             counters: self.counters.clone(),
             forgotten_siblings: match self.planted {
                 Some(Planted::NodeAsActor) => Arc::default(),

@@ -3,24 +3,17 @@
 //! They are rare and large beside requests, so they go by the control plane: the driver carries each
 //! question to the peer and brings the answer back, or says that there is none.
 
-use henge_repair::transfer::{News, Page, Pull};
+use henge_repair::transfer::{News, Outline, Page, Pull};
 use henge_ring::{AssignmentId, NodeId, Partition};
-use henge_store::{Cursor, Key};
-use henge_versioning::RecordRef;
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 
-use super::{Engine, Now};
+use super::{Engine, Now, pages::WirePage};
 
 /// Patience with one question, in milliseconds.
 const PATIENCE_MS: u64 = 1_000;
 
 /// How often peers that may lack something are told, in milliseconds.
 const GOSSIP_MS: u64 = 100;
-
-/// Records of a page are read from the store by so many at a time, until there are enough bytes.
-const PAGE_STEP: usize = 64;
-const PAGE_BYTES: usize = 256 << 10;
 
 /// A question. The order of variants and fields is wire format: append only.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +30,7 @@ struct WirePull {
     from: AssignmentId,
     to: AssignmentId,
     first: u64,
+    outline: Outline,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,18 +40,14 @@ struct Answer {
     page: Option<WirePage>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-struct WirePage {
-    next: Option<u64>,
-    records: Vec<(ByteBuf, ByteBuf)>,
-}
-
 /// A question that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Call {
     peer: NodeId,
     pull: Option<Pull>,
     until_ms: u64,
+    /// Length of what it asks for, without news.
+    bytes: u64,
 }
 
 impl Engine {
@@ -109,10 +99,15 @@ impl Engine {
             transfer.hear(call.peer, &answer.news)
         });
         if let Some(pull) = &call.pull {
-            match answer.page.and_then(|page| self.keep_page(now, page)) {
-                Some(page) => transition.with(|transfer| transfer.pulled(pull, page)),
-                None => transition.with(|transfer| transfer.pull_failed(pull, now.mono_ms)),
-            };
+            let kept = answer.page.filter(|page| self.keep_page(now, page));
+            let page = kept.map(|page| Page {
+                next: page.next,
+                bytes: call.bytes + size(&page),
+            });
+            transition.with(|transfer| match page {
+                Some(page) => transfer.pulled(pull, page),
+                None => transfer.pull_failed(pull, now.mono_ms),
+            });
             transition.with(|transfer| transfer.finish_pulls());
         }
         self.adopt(now);
@@ -182,7 +177,9 @@ impl Engine {
             from: pull.from,
             to: pull.to,
             first: pull.first,
+            outline: self.outline(pull.partition, pull.first),
         });
+        let bytes = wire.as_ref().map_or(0, size);
         let question = self.parts.transition.with(|transfer| Question {
             have: transfer.heard_of(&peer),
             news: transfer.tell(&peer),
@@ -192,15 +189,13 @@ impl Engine {
             return;
         };
         self.next_call += 1;
-        let until_ms = now.mono_ms + PATIENCE_MS;
-        self.calls.insert(
-            self.next_call,
-            Call {
-                peer,
-                pull,
-                until_ms,
-            },
-        );
+        let call = Call {
+            peer,
+            pull,
+            until_ms: now.mono_ms + PATIENCE_MS,
+            bytes,
+        };
+        self.calls.insert(self.next_call, call);
         self.questions.push((peer, self.next_call, question));
     }
 
@@ -221,59 +216,16 @@ impl Engine {
         if served != Some(true) {
             return None;
         }
-        let page = self.page(pull.partition, pull.first);
+        let page = self.page(pull.partition, pull.first, &wire.outline);
         if page.next.is_none() {
             transition.with(|transfer| transfer.served(from, pull.partition));
         }
         Some(page)
     }
+}
 
-    fn page(&self, partition: Partition, first: u64) -> WirePage {
-        let mut page = WirePage::default();
-        let (mut from, mut bytes) = (first.checked_sub(1).map(Cursor), 0);
-        loop {
-            let records = &mut page.records;
-            let next = self
-                .parts
-                .store
-                .scan(partition, from, PAGE_STEP, &mut |key, stored| {
-                    let record = stored.record().as_bytes();
-                    bytes += key.len() + record.len();
-                    records.push((ByteBuf::from(key), ByteBuf::from(record)));
-                });
-            let Some(Cursor(token)) = next else {
-                return page;
-            };
-            if bytes >= PAGE_BYTES {
-                page.next = token.checked_add(1);
-                return page;
-            }
-            from = next;
-        }
-    }
-
-    /// Merges what was pulled. `None` if something could not be kept: the page is asked for again.
-    fn keep_page(&mut self, now: Now, page: WirePage) -> Option<Page> {
-        let mut bytes = 0;
-        for (key, record) in &page.records {
-            bytes += (key.len() + record.len()) as u64;
-            let Ok(incoming) = RecordRef::parse(record) else {
-                self.parts.counters.bad_messages.add(1);
-                continue;
-            };
-            // A stamp beyond the bound was acknowledged by others: it is kept, but not taken over.
-            let _ = self
-                .parts
-                .clock
-                .observe(incoming.newest().time, now.wall_ms);
-            if self.parts.store.merge(Key::new(key), incoming).is_err() {
-                self.parts.counters.full_refused.add(1);
-                return None;
-            }
-        }
-        Some(Page {
-            next: page.next,
-            bytes,
-        })
-    }
+/// Length on the wire, in bytes.
+fn size(message: &impl Serialize) -> u64 {
+    let size = postcard::ser_flavors::Size::default();
+    postcard::serialize_with_flavor(message, size).unwrap_or(0) as u64
 }

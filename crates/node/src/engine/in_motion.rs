@@ -6,15 +6,12 @@
 //! message tells in which sets its sender counts: the ring's tag, which begins every batch, says it
 //! for partitions with one set, [`Message::Under`] for those that move.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use henge_coordinator::{Kept, MAX_PLACES, OpId, PlaceInfo, PlaceSet, Write};
 use henge_ring::{NodeId, Partition, Token};
 use henge_rpc::Message;
-use henge_store::{Cursor, Key};
+use henge_store::Key;
 use smallvec::SmallVec;
 
 use super::{
@@ -26,19 +23,6 @@ use crate::{
     Failure, Operation, Options, Request, Shortage,
     transition::{Moving, Snapshot},
 };
-
-/// Records that are handed over at once before this node drops them.
-const HANDED_OVER: usize = 128;
-
-/// Records of a partition that this node is in no set of any more, on their way to those that are.
-#[derive(Debug)]
-pub(super) struct HandingOver {
-    partition: Partition,
-    after: Option<Cursor>,
-    records: Vec<(Vec<u8>, u64)>,
-    /// How many hints had been given up when these were kept.
-    given_up: u64,
-}
 
 impl Engine {
     /// Takes over what has changed since the last look, and starts anew what does not count in a set
@@ -324,87 +308,6 @@ impl Engine {
                 primaries.map(|index| self.peers.member(*index)).collect()
             }
         }
-    }
-
-    /// Hands what this node holds of a partition that it has left to those that have it now, as hints,
-    /// and drops each record when all of them have it. Nothing acknowledged is only here: this is
-    /// for what sloppy writes left, and for convergence.
-    ///
-    /// No hint left means that every owner has acknowledged, unless hints were given up meanwhile:
-    /// for want of room or for their age. Whose they were is not known, so the partition begins anew.
-    pub(super) fn drop_more(&mut self, now: Now) {
-        if !self.hints.is_empty() {
-            return;
-        }
-        let transition = Arc::clone(&self.parts.transition);
-        let leaving = transition.with(|transfer| transfer.leaving()).flatten();
-        match self.handing_over.take() {
-            None => {
-                if let Some(partition) = leaving {
-                    self.hand_over(now, partition, None);
-                }
-            }
-            // It is a member again, or another partition comes first now.
-            Some(handing) if leaving != Some(handing.partition) => {}
-            Some(handing) if handing.given_up != self.hints_given_up() => {
-                self.hand_over(now, handing.partition, None);
-            }
-            Some(handing) => self.drop_handed_over(now, handing),
-        }
-    }
-
-    /// Every owner has these records: they go, and the next of the partition follow.
-    fn drop_handed_over(&mut self, now: Now, handing: HandingOver) {
-        let partition = handing.partition;
-        if !handing.records.is_empty() {
-            self.parts.transition.drops(partition, now.mono_ms);
-            // Sibling sets may be among them: whoever numbered their values must not go on.
-            self.parts
-                .forgotten_siblings
-                .fetch_add(1, Ordering::Relaxed);
-        }
-        for (key, digest) in &handing.records {
-            self.parts.store.remove(Key::new(key), *digest);
-        }
-        if handing.after.is_some() {
-            return self.hand_over(now, partition, handing.after);
-        }
-        // What was written meanwhile is found now.
-        let mut empty = true;
-        let mut seen = |_: &[u8], _: henge_store::Stored<'_>| empty = false;
-        self.parts.store.scan(partition, None, 1, &mut seen);
-        if empty {
-            self.parts
-                .transition
-                .with(|transfer| transfer.dropped(partition));
-        }
-    }
-
-    fn hand_over(&mut self, now: Now, partition: Partition, after: Option<Cursor>) {
-        let given_up = self.hints_given_up();
-        let mut records = Vec::new();
-        let next = self
-            .parts
-            .store
-            .scan(partition, after, HANDED_OVER, &mut |key, stored| {
-                records.push((key.to_vec(), stored.digest));
-            });
-        for (key, _) in &records {
-            self.owe_owners(now, key);
-        }
-        self.handing_over = Some(HandingOver {
-            partition,
-            after: next,
-            records,
-            given_up,
-        });
-        self.deliver_hints(now);
-    }
-
-    /// Hints that ended without an acknowledgement and without another hint in their stead.
-    fn hints_given_up(&self) -> u64 {
-        let counts = self.hints.counts();
-        counts.overflowed + counts.expired
     }
 }
 

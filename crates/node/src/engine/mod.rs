@@ -19,6 +19,7 @@ use henge_coordinator::{
     Asked, Consistency, Defaults, HedgeBudget, HedgePolicy, Mode, OperationLimits, Operations,
     PlaceInfo, PlaceSet,
 };
+use henge_repair::sketch::SketchKey;
 use henge_ring::{NodeId, Partition, Ring, Token};
 use henge_store::{Key, Store};
 use henge_versioning::{ActorId, Clock};
@@ -35,9 +36,11 @@ mod coordinate_read;
 mod coordinate_write;
 mod counters;
 mod forward;
+mod handing_over;
 mod handoff;
 mod in_motion;
 mod operation;
+mod pages;
 mod passing_on;
 mod peers;
 mod probing;
@@ -115,6 +118,8 @@ pub struct EngineParts {
     pub forgotten_siblings: Arc<AtomicU64>,
     /// Where to count.
     pub counters: Arc<Counters>,
+    /// The cluster's secret for comparing what a newcomer has with what a source has.
+    pub sketch: SketchKey,
 }
 
 /// See the module's text.
@@ -163,7 +168,7 @@ pub struct Engine {
     questions: Vec<(NodeId, u64, Vec<u8>)>,
     next_call: u64,
     gossip_at_ms: u64,
-    handing_over: Option<in_motion::HandingOver>,
+    handing_over: Option<handing_over::HandingOver>,
 }
 
 /// Where a key's replicas are, as slots.

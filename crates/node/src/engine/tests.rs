@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use henge_coordinator::{Defaults, HedgePolicy};
+use henge_repair::sketch::SketchKey;
 use henge_ring::{ChangeId, Endpoints, Event, Log, NodeId, Op, Ring, Weight, Zone};
 use henge_store::{Key, Limits, MemoryStore, Store};
 use henge_versioning::{Clock, NEVER, RecordRef, VersionVector, siblings};
@@ -17,6 +18,7 @@ mod forwarded;
 mod full;
 mod handing_over;
 mod misses;
+mod pulled;
 mod ranking;
 mod restarted;
 mod scaling;
@@ -86,6 +88,7 @@ fn node_within(
         thread: 0,
         buckets: Arc::new(Buckets::builtin()),
         forgotten_siblings: Arc::default(),
+        sketch: SketchKey::new(&[9; 32]),
         counters: Arc::<Counters>::default(),
     };
     (Engine::new(parts, now), store)

@@ -77,7 +77,7 @@ pub struct Pull {
 pub struct Page {
     /// Where the next page begins; `None`: this was the last.
     pub next: Option<u64>,
-    /// Its size.
+    /// What crossed the wire for it: what the question said of it, and the answer's page.
     pub bytes: u64,
 }
 

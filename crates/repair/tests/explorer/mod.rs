@@ -94,8 +94,9 @@ struct Operation {
 }
 
 enum Message {
-    /// A pull on its way; with the flaw, with what was seen before the fence.
-    Pull(usize, Pull, Option<BTreeSet<u64>>),
+    /// A pull on its way, with what the joiner holds already, which is not sent; with the flaw, with
+    /// what was seen before the fence.
+    Pull(usize, Pull, BTreeSet<u64>, Option<BTreeSet<u64>>),
     Page(usize, Pull, Page, BTreeSet<u64>, Box<Knowledge>),
     Lost(usize, Pull),
 }
@@ -435,7 +436,8 @@ impl Cluster {
         if let Some(pull) = node.incoming.next_pull(self.now_ms, up) {
             let early = self.flaw == Some(Flaw::SnapshotBeforeFence);
             let early = early.then(|| self.nodes[number(pull.source)].writes.clone());
-            self.messages.push(Message::Pull(joiner, pull, early));
+            let held = self.nodes[joiner].writes.clone();
+            self.messages.push(Message::Pull(joiner, pull, held, early));
         }
     }
 
@@ -445,7 +447,7 @@ impl Cluster {
         }
         let at = self.rng.below(self.messages.len() as u64) as usize;
         match self.messages.swap_remove(at) {
-            Message::Pull(joiner, pull, early) => self.serve(joiner, pull, early),
+            Message::Pull(joiner, pull, held, early) => self.serve(joiner, pull, &held, early),
             Message::Page(joiner, pull, page, writes, told) => {
                 self.merge(joiner, &told);
                 if self.nodes[joiner].alive {
@@ -462,7 +464,13 @@ impl Cluster {
     }
 
     /// A source is asked for a page: even writes first, odd ones in the second.
-    fn serve(&mut self, joiner: usize, pull: Pull, early: Option<BTreeSet<u64>>) {
+    fn serve(
+        &mut self,
+        joiner: usize,
+        pull: Pull,
+        held: &BTreeSet<u64>,
+        early: Option<BTreeSet<u64>>,
+    ) {
         let source = number(pull.source);
         let told = self.knowledge(joiner);
         if !self.nodes[source].alive || self.rng.chance(10) {
@@ -473,7 +481,7 @@ impl Cluster {
         if !node.config.is_base(pull.from, &Subsets) {
             return self.messages.push(Message::Lost(joiner, pull));
         }
-        let half = |write: &u64| write % 2 == pull.first;
+        let half = |write: &u64| write % 2 == pull.first && !held.contains(write);
         let writes = early.unwrap_or_else(|| node.writes.clone());
         let writes = writes.into_iter().filter(half).collect();
         let next = (pull.first == 0).then_some(1);

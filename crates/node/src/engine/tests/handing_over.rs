@@ -51,7 +51,9 @@ pub(super) fn founded() -> Cluster {
 impl Cluster {
     fn leaving(&mut self) -> Option<Partition> {
         let transition = Arc::clone(&self.engine(id(LEAVER)).parts.transition);
-        transition.with(|transfer| transfer.leaving()).flatten()
+        transition
+            .with(|transfer| transfer.leaving().next())
+            .flatten()
     }
 
     /// Up to the moment at which the leaver is about to look at a partition that it has left. A record
@@ -153,4 +155,26 @@ fn a_node_that_keeps_no_hints_hands_over_all_the_same() {
         cluster.engine(id(number)).leave_it_to_anti_entropy();
     }
     cluster.hands_over(&key);
+}
+
+#[test]
+fn many_partitions_are_handed_over_in_a_few_rounds() {
+    let mut cluster = founded();
+    for number in 0..300 {
+        let key = format!("k{number}");
+        cluster.run(1, &key, put("v")).expect("written");
+    }
+    cluster.engine(id(4)).parts.transition.learn(&joined());
+    let status = |cluster: &mut Cluster| {
+        let transition = Arc::clone(&cluster.engine(id(LEAVER)).parts.transition);
+        transition.status()
+    };
+    let (mut most, mut rounds) = (0, 0);
+    while rounds < 60 && (most == 0 || status(&mut cluster).to_drop > 0) {
+        cluster.pass(100);
+        most = most.max(status(&mut cluster).to_drop);
+        rounds += u64::from(most > 0);
+    }
+    assert!(most > 100, "only {most} partitions were left at once");
+    assert!(rounds < 20, "it took {rounds} ticks for {most} partitions");
 }
