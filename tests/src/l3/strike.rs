@@ -63,12 +63,8 @@ impl Strike {
     /// # Errors
     /// If it cannot be done.
     pub fn begin(&mut self, cluster: &mut Cluster<'_>) -> anyhow::Result<()> {
-        let Blow {
-            fault,
-            victim,
-            other,
-        } = self.blow;
-        match fault {
+        let (victim, other) = (self.blow.victim, self.blow.other);
+        match self.blow.fault {
             Fault::Kill => cluster.kill(victim),
             Fault::Pause => cluster.pause(victim, true),
             Fault::Unplug => cluster.lab().plug(victim, false),
@@ -118,12 +114,8 @@ impl Strike {
         since: Duration,
         hold: Duration,
     ) -> anyhow::Result<bool> {
-        let Blow {
-            fault,
-            victim,
-            other,
-        } = self.blow;
-        match fault {
+        let (victim, other) = (self.blow.victim, self.blow.other);
+        match self.blow.fault {
             Fault::Kill if self.done == 0 && since >= hold / 2 => {
                 self.done = 1;
                 cluster.join(victim)?;

@@ -29,6 +29,7 @@ mod strike;
 mod trace;
 mod watched;
 mod world;
+mod wrapped;
 
 pub use ask::{Ask, START_MS, What};
 pub(crate) use clients::{Client, Seen, Shared, Step};

@@ -473,8 +473,8 @@ impl<'p> Run<'p> {
         if !writes {
             return self.show(node, op, pending, done.record.as_deref());
         }
-        // A strict logout that found nothing to end, and saw to it that W replicas know, binds like
-        // one that did. A sloppy one may have seen the life before.
+        // A strict logout of an expired session saw to it that W replicas know, and binds like any.
+        // A sloppy one may have seen the life before.
         let confirmed = matches!(pending.ask.what, What::Logout)
             && pending.ask.quorum.strict
             && ended.receipt.is_some();

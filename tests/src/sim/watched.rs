@@ -6,12 +6,13 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use henge_ring::{Partition, Token};
+use henge_ring::Partition;
 use henge_store::{
-    Change, Cursor, Decision, Key, MemoryStore, OpLogGap, Store, StoreError, Stored, Swept, Usage,
-    Written,
+    Change, Cursor, Decision, Key, MemoryStore, OpLogGap, Store, StoreError, Stored, Written,
 };
 use henge_versioning::{ActorId, Form, Merge, RecordRef, Stamp, merge, siblings};
+
+use super::wrapped::as_the_inner_store;
 
 /// What all replicas of a run have shown so far, and which invariants they broke.
 #[derive(Debug, Default)]
@@ -150,10 +151,6 @@ impl WatchedStore {
 }
 
 impl Store for WatchedStore {
-    fn read(&self, key: Key<'_>, visit: &mut dyn FnMut(Option<Stored<'_>>)) {
-        self.inner.read(key, visit);
-    }
-
     fn update<'a>(
         &self,
         key: Key<'_>,
@@ -194,14 +191,6 @@ impl Store for WatchedStore {
         self.inner.scan(partition, from, limit, visit)
     }
 
-    fn sweep(&self, partition: Partition, before_ms: u64, grace_ms: u64) -> Swept {
-        self.inner.sweep(partition, before_ms, grace_ms)
-    }
-
-    fn remove(&self, key: Key<'_>, digest: u64) -> bool {
-        self.inner.remove(key, digest)
-    }
-
     fn changes(
         &self,
         partition: Partition,
@@ -215,21 +204,7 @@ impl Store for WatchedStore {
         self.inner.log_end(partition)
     }
 
-    fn read_token(&self, token: Token, visit: &mut dyn FnMut(&[u8], Stored<'_>)) {
-        self.inner.read_token(token, visit);
-    }
-
-    fn newest(&self) -> Stamp {
-        self.inner.newest()
-    }
-
-    fn usage(&self) -> Usage {
-        self.inner.usage()
-    }
-
-    fn partition_bits(&self) -> u8 {
-        self.inner.partition_bits()
-    }
+    as_the_inner_store!();
 }
 
 #[cfg(test)]

@@ -142,8 +142,7 @@ impl Engine {
             let asked = reading.read.unanswered().iter();
             let asked = asked.filter_map(|place| reading.read.place(place));
             let asked = asked.map(|info| info.node);
-            self.sampling
-                .sample_read(now, id, self.probes.step(), asked);
+            self.sampling.sample_read(now, id, asked);
         }
     }
 

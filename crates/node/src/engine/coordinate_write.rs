@@ -23,8 +23,10 @@ use crate::{Bucket, Condition, Done, Expiry, Failure, Operation, Outcome, Reques
 enum Local {
     /// The delta lies in the engine's buffer and in the store.
     Applied,
-    /// So it does, and the caller is told that there was nothing to do.
-    Confirmed,
+    /// So it does, and the caller is told that the session was over.
+    Confirmed {
+        dead: bool,
+    },
     Declined,
     Absorbed,
     /// The record is not known well enough here: read at quorum, then come back.
@@ -100,12 +102,12 @@ impl Engine {
                 let failure = Failure::Invalid(text.to_owned());
                 return self.complete(asker.ticket, failed(failure));
             }
-            Local::Applied | Local::Confirmed => {}
+            Local::Applied | Local::Confirmed { .. } => {}
         }
         self.parts.counters.writes.add(1);
         let done = Done {
             applied: local == Local::Applied,
-            absorbed: false,
+            absorbed: local == Local::Confirmed { dead: true },
             record: before,
         };
         let answer = write.acked(own, Kept::InMemory);
@@ -409,7 +411,7 @@ impl Engine {
                 }
             };
             match local {
-                Local::Applied | Local::Confirmed => merge_delta(record, delta, out),
+                Local::Applied | Local::Confirmed { .. } => merge_delta(record, delta, out),
                 _ => Decision::Keep,
             }
         })?;
@@ -476,7 +478,7 @@ fn decide(
         Effect::Apply => Local::Applied,
         Effect::Decline => Local::Declined,
         Effect::Absorb => Local::Absorbed,
-        Effect::Confirm => Local::Confirmed,
+        Effect::Confirm { dead } => Local::Confirmed { dead },
     }
 }
 

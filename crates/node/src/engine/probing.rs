@@ -93,11 +93,6 @@ impl ProbeState {
         is_due
     }
 
-    /// Of how many reads one is looked at.
-    pub(super) fn step(&self) -> u32 {
-        self.step
-    }
-
     /// Whether one more may be sent.
     fn spend(&mut self, now: Now) -> bool {
         let second = now.mono_ms / 1_000;

@@ -34,7 +34,10 @@ pub(super) enum Effect {
     Absorb,
     /// A delta was written out, and the caller is told that there was nothing to delete: the session
     /// is over here, but W replicas must know before anybody relies on it.
-    Confirm,
+    Confirm {
+        /// It has been destroyed, and not only expired.
+        dead: bool,
+    },
 }
 
 /// Whether the coordinator must read at quorum before it may decide. `local` is its own record.
@@ -240,12 +243,13 @@ impl<'a> Facts<'a> {
         if self.kind != Kind::Session {
             return Effect::Decline;
         }
-        if record.is_dead() {
+        let dead = record.is_dead();
+        if dead {
             delta::life(out, record);
         } else {
             self.bury(out);
         }
-        Effect::Confirm
+        Effect::Confirm { dead }
     }
 
     fn expire(&self, at: u64, condition: Condition, out: &mut Vec<u8>) -> Effect {

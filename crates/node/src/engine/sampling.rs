@@ -29,8 +29,6 @@ struct Sample {
     id: OpId,
     sent_us: u64,
     waiting: SmallVec<[Slot; 4]>,
-    /// How many operations begin until the next one may be sampled.
-    left: u32,
 }
 
 impl Sample {
@@ -39,7 +37,15 @@ impl Sample {
             id: NONE,
             sent_us: 0,
             waiting: SmallVec::new(),
-            left: EVERY,
+        }
+    }
+
+    /// Measures this one, unless one is being measured.
+    fn begin(&mut self, now: Now, id: OpId, asked: impl Iterator<Item = Slot>) {
+        if self.id == NONE {
+            self.id = id;
+            self.sent_us = now.mono_us();
+            self.waiting = asked.collect();
         }
     }
 
@@ -86,6 +92,9 @@ impl RoundTrips {
 pub(super) struct Sampling {
     read: Sample,
     write: Sample,
+    /// How many writes begin until the next one may be sampled. (Reads are looked at for a probe
+    /// anyway, which counts them.)
+    writes_left: u32,
     /// By slot; those never heard of have none.
     peers: Vec<Option<RoundTrips>>,
 }
@@ -95,6 +104,7 @@ impl Sampling {
         Self {
             read: Sample::new(),
             write: Sample::new(),
+            writes_left: EVERY,
             peers: Vec::new(),
         }
     }
@@ -112,10 +122,10 @@ impl Sampling {
     /// A write begins; whether it could be sampled.
     #[inline]
     pub(super) fn write_is_due(&mut self) -> bool {
-        self.write.left -= 1;
-        let is_due = self.write.left == 0;
+        self.writes_left -= 1;
+        let is_due = self.writes_left == 0;
         if is_due {
-            self.write.left = EVERY;
+            self.writes_left = EVERY;
         }
         is_due
     }
@@ -123,28 +133,13 @@ impl Sampling {
     /// Samples a write that goes to these, unless one is under way.
     #[cold]
     pub(super) fn sample_write(&mut self, now: Now, id: OpId, to: impl Iterator<Item = Slot>) {
-        if self.write.id == NONE {
-            self.write.id = id;
-            self.write.sent_us = now.mono_us();
-            self.write.waiting = to.collect();
-        }
+        self.write.begin(now, id, to);
     }
 
-    /// One of `begun` reads, which has asked these; sampled if it is time, and none is under way.
-    pub(super) fn sample_read(
-        &mut self,
-        now: Now,
-        id: OpId,
-        begun: u32,
-        asked: impl Iterator<Item = Slot>,
-    ) {
-        self.read.left = self.read.left.saturating_sub(begun);
-        if self.read.left == 0 && self.read.id == NONE {
-            self.read.left = EVERY;
-            self.read.id = id;
-            self.read.sent_us = now.mono_us();
-            self.read.waiting = asked.collect();
-        }
+    /// Samples a read that asks these, unless one is under way.
+    #[cold]
+    pub(super) fn sample_read(&mut self, now: Now, id: OpId, asked: impl Iterator<Item = Slot>) {
+        self.read.begin(now, id, asked);
     }
 
     #[cold]

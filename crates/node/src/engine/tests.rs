@@ -240,6 +240,12 @@ impl Cluster {
         .result
     }
 
+    /// The record that a read finds.
+    fn found(&mut self, at: u8, key: &str) -> Vec<u8> {
+        let read = self.run(at, key, Operation::Get).expect("read");
+        read.record.expect("there")
+    }
+
     fn get(&mut self, at: u8, key: &str) -> Option<Vec<u8>> {
         let record = self
             .run(at, key, Operation::Get)
@@ -446,11 +452,7 @@ fn conditions_have_one_winner() {
         .run(2, "absent", put_if("v", Condition::Present))
         .expect("decided");
     assert!(!missing.applied);
-    let record = cluster
-        .run(4, "lock", Operation::Get)
-        .expect("read")
-        .record
-        .expect("there");
+    let record = cluster.found(4, "lock");
     let digest = RecordRef::parse(&record).expect("a record").digest();
     let swap = cluster
         .run(3, "lock", put_if("next", Condition::Digest(digest)))
@@ -473,11 +475,7 @@ fn siblings_are_kept_until_a_write_has_seen_them() {
         };
         cluster.run(node, "siblings:k", operation).expect("written");
     }
-    let record = cluster
-        .run(4, "siblings:k", Operation::Get)
-        .expect("read")
-        .record
-        .expect("there");
+    let record = cluster.found(4, "siblings:k");
     let record = RecordRef::parse(&record).expect("a record");
     assert_eq!(record.siblings().count(), 3);
     let context = siblings::context(record);
@@ -487,11 +485,7 @@ fn siblings_are_kept_until_a_write_has_seen_them() {
         expiry: Expiry::Clear,
     };
     cluster.run(5, "siblings:k", operation).expect("written");
-    let record = cluster
-        .run(1, "siblings:k", Operation::Get)
-        .expect("read")
-        .record
-        .expect("there");
+    let record = cluster.found(1, "siblings:k");
     let record = RecordRef::parse(&record).expect("a record");
     assert_eq!(record.siblings().collect::<Vec<_>>(), [b"one"]);
 }

@@ -5,13 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use henge_ring::{Partition, Token};
-use henge_store::{
-    Change, Cursor, Decision, Key, OpLogGap, Store, StoreError, Stored, Swept, Usage, Written,
-};
-use henge_versioning::{Form, Stamp};
+use henge_ring::Partition;
+use henge_store::{Change, Cursor, Decision, Key, OpLogGap, Store, StoreError, Stored, Written};
+use henge_versioning::Form;
 
-use super::super::watched::WatchedStore;
+use super::super::{watched::WatchedStore, wrapped::as_the_inner_store};
 
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +68,6 @@ impl FlawedStore {
 }
 
 impl Store for FlawedStore {
-    fn read(&self, key: Key<'_>, visit: &mut dyn FnMut(Option<Stored<'_>>)) {
-        self.inner.read(key, visit);
-    }
-
     fn update<'a>(
         &self,
         key: Key<'_>,
@@ -118,14 +112,6 @@ impl Store for FlawedStore {
         })
     }
 
-    fn sweep(&self, partition: Partition, before_ms: u64, grace_ms: u64) -> Swept {
-        self.inner.sweep(partition, before_ms, grace_ms)
-    }
-
-    fn remove(&self, key: Key<'_>, digest: u64) -> bool {
-        self.inner.remove(key, digest)
-    }
-
     fn changes(
         &self,
         partition: Partition,
@@ -145,19 +131,5 @@ impl Store for FlawedStore {
         }
     }
 
-    fn read_token(&self, token: Token, visit: &mut dyn FnMut(&[u8], Stored<'_>)) {
-        self.inner.read_token(token, visit);
-    }
-
-    fn newest(&self) -> Stamp {
-        self.inner.newest()
-    }
-
-    fn usage(&self) -> Usage {
-        self.inner.usage()
-    }
-
-    fn partition_bits(&self) -> u8 {
-        self.inner.partition_bits()
-    }
+    as_the_inner_store!();
 }

@@ -67,11 +67,7 @@ fn fields_changed_on_different_nodes_all_survive() {
         };
         cluster.run(node, "sess:f", operation).expect("written");
     }
-    let record = cluster
-        .run(1, "sess:f", Operation::Get)
-        .expect("read")
-        .record
-        .expect("there");
+    let record = cluster.found(1, "sess:f");
     assert_eq!(
         RecordRef::parse(&record)
             .expect("a record")
