@@ -188,10 +188,10 @@ impl Write {
                 elsewhere: true,
                 ..write
             }),
-            Err(_) => Err(WriteError::Unknown {
-                needed: asked.w(),
-                got: 0,
-            }),
+            // Of the new places nobody has been asked.
+            Err(WriteError::Failed { needed, .. } | WriteError::Unknown { needed, .. }) => {
+                Err(WriteError::Unknown { needed, got: 0 })
+            }
         }
     }
 

@@ -147,3 +147,44 @@ fn a_write_that_was_handed_over_is_not_counted_anew_with_another_record() {
     let answer = cluster.answer().expect("answered at once");
     assert!(matches!(answer, Err(Failure::Unknown { .. })), "{answer:?}");
 }
+
+/// Who stands in for a replica that went silent is sent what lies here under the key, and nothing if
+/// nothing does: an acknowledgement of another record, or of none, is none of the write.
+#[test]
+fn nobody_stands_in_for_a_write_whose_record_is_gone_from_its_coordinator() {
+    for gone in [false, true] {
+        let mut cluster = Cluster::new(5);
+        let place = henge_ring::Token::of(b"k");
+        let ring = ring_of(5);
+        let owners: Vec<NodeId> = ring.replica_ids(ring.partition_of(place)).collect();
+        let (coordinator, lost) = (owners[0], owners[1]);
+        cluster.down = vec![coordinator];
+        let request = Request {
+            key: b"k",
+            operation: put("v"),
+            options: Options {
+                strict: Some(false),
+                ..quorum(1, 3)
+            },
+        };
+        let ticket = Ticket { sink: 1, token: 7 };
+        let now = cluster.now;
+        cluster.engine(coordinator).submit(now, &request, ticket);
+        cluster.deliver();
+        if gone {
+            let store = &cluster.nodes[&coordinator].1;
+            let digest = store.digest(Key::new(b"k")).expect("held here");
+            assert!(store.remove(Key::new(b"k"), digest));
+        }
+        cluster.engine(coordinator).peer_down(now, lost);
+        let mut sent = 0;
+        let engine = cluster.engine(coordinator);
+        engine.take_batches(&mut |_, batch| {
+            let writes = henge_rpc::Messages::new(batch).flatten();
+            sent += writes
+                .filter(|it| matches!(it, henge_rpc::Message::Write { .. }))
+                .count();
+        });
+        assert_eq!(sent, usize::from(!gone));
+    }
+}
