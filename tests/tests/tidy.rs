@@ -218,6 +218,23 @@ fn below_the_line_there_is_no_runtime_clock_or_socket() {
     none(complaints);
 }
 
+/// A node whose clock is wrong knows it by its guard; whoever went past that would believe it.
+#[test]
+fn a_nodes_wall_clock_is_read_in_one_place() {
+    let mut complaints = Vec::new();
+    for name in ["rpc", "node", "gateway"] {
+        let mut found = BTreeMap::new();
+        sources(&root().join("crates").join(name).join("src"), &mut found);
+        for (path, text) in &found {
+            let reads = code(text).filter(|(_, line)| line.contains("SystemTime::now"));
+            let reads = reads.map(|(number, _)| format!("{}:{number}", short(path)));
+            let the_place = path.ends_with("crates/node/src/shared.rs");
+            complaints.extend(reads.filter(|_| !the_place));
+        }
+    }
+    none(complaints);
+}
+
 #[test]
 fn every_file_says_what_it_is_for() {
     let silent = all_sources()

@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::client::{Info, Target};
 
-/// Shows every node of the ring: whether it answers, its keys, its memory, its version. Exit status
-/// 1: some node does not answer.
+/// Shows every node of the ring: whether it answers, its keys, its memory, its version, its clock and
+/// how far its peers' clocks are from it. Exit status 1: some node does not answer, or its clock is
+/// wrong.
 #[derive(Args)]
 pub(crate) struct Status {
     #[command(flatten)]
@@ -25,12 +26,15 @@ struct Said {
 }
 
 /// What is shown, by its name in INFO.
-const SHOWN: [(&str, &str); 5] = [
+const SHOWN: [(&str, &str); 8] = [
     ("records", "db0"),
     ("memory bytes", "used_memory"),
     ("clients", "connected_clients"),
     ("up for s", "uptime_in_seconds"),
     ("version", "henge_version"),
+    ("clock", "clock"),
+    ("clock off ms", "clock_offset_ms"),
+    ("peers' clocks ms", "clock_peers"),
 ];
 
 impl Status {
@@ -54,7 +58,8 @@ impl Status {
             print_table(&said);
         }
         Ok(ExitCode::from(u8::from(
-            said.iter().any(|node| node.info.is_err()),
+            said.iter()
+                .any(|node| node.info.is_err() || node.stamps_nothing()),
         )))
     }
 }
@@ -64,11 +69,17 @@ impl Said {
         self.info.as_ref().ok()?.get(name)
     }
 
+    /// Whether it says that its clock is wrong.
+    fn stamps_nothing(&self) -> bool {
+        self.get("clock_right") == Some("0")
+    }
+
     fn json(&self) -> serde_json::Value {
         let shown = SHOWN
             .iter()
             .map(|(title, name)| ((*title).to_owned(), self.get(name).into()));
         json!({ "id": self.id, "address": self.address, "up": self.info.is_ok(),
+            "clock_right": self.get("clock_right").map(|it| it == "1"),
             "error": self.info.as_ref().err(), "info": shown.collect::<serde_json::Map<_, _>>() })
     }
 }
@@ -80,16 +91,25 @@ fn print_table(said: &[Said]) {
     for node in said {
         let state = if node.info.is_ok() { "up" } else { "DOWN" };
         let cells = SHOWN.iter().map(|(_, name)| node.get(name).unwrap_or("-"));
-        table.add_row(
-            [node.id.as_str(), &node.address, state]
-                .into_iter()
-                .chain(cells),
-        );
+        // One peer a line, or the table is as wide as the cluster is large.
+        let cells = cells.map(|cell| cell.replace(',', "\n"));
+        let first = [node.id.clone(), node.address.clone(), state.to_owned()];
+        table.add_row(first.into_iter().chain(cells));
     }
     println!("{table}");
     for node in said {
         if let Err(error) = &node.info {
             println!("{}: {error}", node.address);
+        }
+        if node.stamps_nothing() {
+            let (off, bound) = (node.get("clock_offset_ms"), node.get("clock_bound_ms"));
+            println!(
+                "{}: its clock is wrong: {} ms off, {} ms are allowed; it passes requests on and stamps \
+                 nothing",
+                node.address,
+                off.unwrap_or("?"),
+                bound.unwrap_or("?")
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Which nodes are up: what all nodes agree on, and what this node's own links show.
+//! Which nodes are up: what all nodes agree on, and what this node's own links show; and whose wall
+//! clock is wrong.
 //!
 //! [`Swim`] is failure detection among all nodes: each probes a random other one every second, asks
 //! others to probe what does not answer, and spreads what it finds on the messages it sends anyway.
@@ -6,6 +7,8 @@
 //! error), made into what the coordinator needs to choose replicas. The two answer different
 //! questions: a link between two nodes may be broken while everybody else reaches both, and then
 //! `Swim` rightly says that both are up. Whoever chooses a replica needs its own link first.
+//!
+//! [`ClockGuard`] tells a node when to stop stamping because its clock is not what the others' are.
 //!
 //! **Architecture invariants.** Nothing here does I/O, reads a clock or draws random numbers of its
 //! own. Both steer routing and hints; neither ever edits the ring's event log: a node that is down
@@ -19,3 +22,6 @@ pub use health::{Health, HealthPolicy, PeerStatus, Peers};
 
 mod latency;
 pub use latency::Latency;
+
+mod clock_guard;
+pub use clock_guard::{ClockGuard, FORGET_MS, PeerOffset, Reading, Standing};

@@ -15,8 +15,8 @@ use henge_ring::{Endpoints, NodeId, Ring};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Buckets, ChangesPage, Export, ExportPage, Failure, LocalNode, Measured, NotShown, Outcome,
-    QuorumReport, Request, ScanPage, Unready, engine, export, metrics,
+    Buckets, ChangesPage, ClockReport, Export, ExportPage, Failure, LocalNode, Measured, NotShown,
+    Outcome, QuorumReport, Request, ScanPage, Unready, engine, export, metrics,
     quorum::{self, About},
     shard::Shard,
     shared::Shared,
@@ -150,14 +150,26 @@ impl Handle {
         self.shared.config.defaults
     }
 
-    /// Whether it serves requests: every configured peer is known and it is not stopping.
+    /// Whether it serves requests: every configured peer is known, its clock is right, and it is not
+    /// stopping.
     pub fn is_ready(&self) -> bool {
-        self.shared.unready().is_none()
+        self.shared.condition().is_none()
     }
 
     /// Why it does not serve, if it does not.
     pub fn unready(&self) -> Option<Unready> {
-        self.shared.unready()
+        self.shared.condition()
+    }
+
+    /// Milliseconds since 1970, by the clock that the node works with: its machine's, as long as that
+    /// is right.
+    pub fn wall_ms(&self) -> u64 {
+        self.shared.clocks.now().wall_ms
+    }
+
+    /// What is known of its clock and of its peers' clocks.
+    pub fn clocks(&self) -> ClockReport {
+        self.shared.clocks.report()
     }
 
     /// Counters and gauges in Prometheus text form, those of every layer.

@@ -67,5 +67,9 @@ mod scan;
 mod shard;
 mod sweep;
 
+mod wall_clock;
+pub use henge_membership::{ClockGuard, PeerOffset, Reading, Standing};
+pub use wall_clock::ClockReport;
+
 mod transition;
 pub use transition::{Transition, TransitionStatus};

@@ -118,7 +118,8 @@ pub(crate) fn render(shared: &Shared) -> String {
             value,
         );
     }
-    let ready = u64::from(shared.unready().is_none());
+    clocks(&mut out, shared);
+    let ready = u64::from(shared.condition().is_none());
     line(
         &mut out,
         "henge_ready",
@@ -136,6 +137,33 @@ pub(crate) fn render(shared: &Shared) -> String {
         );
     }
     out
+}
+
+/// This node's clock, and how far the peers' are from it.
+fn clocks(out: &mut String, shared: &Shared) {
+    let report = shared.clocks.report();
+    let help =
+        "Whether the clock is right, as far as the peers can tell: otherwise nothing is stamped.";
+    let right = u64::from(report.may_stamp);
+    line(out, "henge_clock_right", "gauge", help, right);
+    let help = "How far clocks may be apart, in milliseconds.";
+    line(out, "henge_clock_bound_ms", "gauge", help, report.bound_ms);
+    let mut signed = |name: &str, help: &str, values: &[(String, i64)]| {
+        // Writing into a string cannot fail.
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        for (labels, value) in values {
+            let _ = writeln!(out, "{name}{labels} {value}");
+        }
+    };
+    let own = (String::new(), report.standing.offset_ms());
+    let help = "How far this node's clock is ahead of the median of all.";
+    signed("henge_clock_offset_ms", help, &[own]);
+    let peers = report.peers.iter();
+    let peers: Vec<_> = peers
+        .map(|it| (format!("{{peer=\"{}\"}}", it.peer), it.offset_ms))
+        .collect();
+    let help = "How far a peer's clock is ahead of this node's.";
+    signed("henge_peer_clock_offset_ms", help, &peers);
 }
 
 /// What anti-entropy has done, and how long ago it last went through with each peer.

@@ -103,6 +103,16 @@ pub enum Unready {
     /// It is shutting down.
     #[error("stopping")]
     Stopping,
+    /// Its clock is not what its peers' clocks are, or nobody has confirmed it yet.
+    #[error(
+        "without a clock that its peers confirm: it is {offset_ms} ms off, {bound_ms} ms are allowed"
+    )]
+    Clock {
+        /// How far it is off, as far as that is known, in milliseconds; positive: ahead.
+        offset_ms: i64,
+        /// How far it may be, in milliseconds.
+        bound_ms: u64,
+    },
 }
 
 /// Which replicas answered, and as what.

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
 use henge_ring::{NodeId, Ring};
-use henge_rpc::{BatchLost, DialTask, Link, LinkDown, PeerHandler, Peers, Target};
+use henge_rpc::{BatchLost, Condition, DialTask, Link, LinkDown, PeerHandler, Peers, Target};
 use slab::Slab;
 use tokio::sync::mpsc;
 
@@ -303,8 +303,20 @@ impl Shard {
             if now.mono_ms >= measure_ms {
                 measure_ms = now.mono_ms + MEASURE_EVERY_MS;
                 self.measure_links(now);
+                self.look_at_clocks();
             }
             self.mark_dirty();
+        }
+    }
+
+    /// Judges this node's clock; while it does not stamp, its links ping often even at rest.
+    fn look_at_clocks(&self) {
+        if self.lane == 0 {
+            self.shared.judge_clock();
+        }
+        let is_astray = self.shared.clock.astray_ms().is_some();
+        for link in self.links.borrow().values() {
+            link.watch(is_astray);
         }
     }
 
@@ -536,6 +548,21 @@ impl PeerHandler for Shard {
     }
 
     fn status(&self, _peer: NodeId) -> LocalBoxFuture<'static, Bytes> {
-        Box::pin(async { Bytes::new() })
+        let condition = Condition {
+            wall_ms: self.shared.clocks.machine().wall_ms,
+            is_astray: self.shared.clock.astray_ms().is_some(),
+        };
+        Box::pin(async move { Bytes::copy_from_slice(&condition.encode()) })
+    }
+
+    fn heard_status(&self, peer: NodeId, status: &[u8], round_trip: Duration) {
+        let Some(condition) = Condition::decode(status) else {
+            return;
+        };
+        let round_trip_ms = round_trip.as_millis() as u64;
+        let clocks = &self.shared.clocks;
+        let is_beyond = clocks.heard(peer, condition.wall_ms, round_trip_ms);
+        let mut engine = self.engine.borrow_mut();
+        engine.peer_astray(peer, is_beyond || condition.is_astray);
     }
 }

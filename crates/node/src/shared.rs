@@ -12,7 +12,7 @@ use henge_versioning::Clock;
 
 use crate::{
     Buckets, Config, NodeInfo, Now, PeerInfo, QuorumReport, Transition, Unready,
-    anti_entropy::Board, engine::Counters,
+    anti_entropy::Board, engine::Counters, wall_clock::WallClock,
 };
 
 /// Reads the machine's clocks. The one place where the node does; simulations bring their own.
@@ -72,7 +72,7 @@ pub(crate) struct Shared {
     pub(crate) info: NodeInfo,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) clocks: Arc<dyn Clocks>,
+    pub(crate) clocks: WallClock,
     pub(crate) buckets: Arc<Buckets>,
     /// One per data thread.
     pub(crate) counters: Vec<Arc<Counters>>,
@@ -116,8 +116,9 @@ impl Shared {
             limits,
             config.data_threads,
         ));
+        let clocks = WallClock::new(clocks, Arc::clone(&clock));
         let ring = ShardedLock::new(Arc::new(Ring::fold(&log)));
-        Self {
+        let shared = Self {
             config,
             info,
             store,
@@ -137,7 +138,9 @@ impl Shared {
             peers: Mutex::default(),
             report: Mutex::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
-        }
+        };
+        shared.judge_clock();
+        shared
     }
 
     /// Names this life of the store's logs. A node that loses its store has a new id; the boot
@@ -188,6 +191,21 @@ impl Shared {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
                 (now != Phase::Stopping as u8).then_some(phase as u8)
             });
+    }
+
+    /// Why this node serves nothing by itself, if it does not. A node whose clock is wrong refuses no
+    /// requests: it passes them on.
+    pub(crate) fn condition(&self) -> Option<Unready> {
+        self.unready().or_else(|| self.clocks.unready())
+    }
+
+    /// Judges the clock anew.
+    pub(crate) fn judge_clock(&self) {
+        let members = self.ring().members().len();
+        let told_of_others = !(self.config.peers.is_empty() && self.config.join.is_empty());
+        // A member whose peers have all left has none to ask.
+        let is_left = members == 1 && self.clocks.is_confirmed();
+        self.clocks.judge(members > 1 || told_of_others && !is_left);
     }
 
     /// Why requests are refused now, if they are.

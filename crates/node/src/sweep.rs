@@ -3,7 +3,8 @@
 //! No timer per key: a thread of its own visits the partitions one after the other, all of them
 //! once a minute. A record goes only when nothing that it must still overrule can be live anywhere:
 //! its horizon, plus four times the clock skew, plus the longest a message can be under way
-//! (expiry itself is checked by every read, so a record that lingers is never seen).
+//! (expiry itself is checked by every read, so a record that lingers is never seen). While this node's
+//! clock is in doubt nothing goes.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -40,6 +41,10 @@ pub(crate) fn spawn(
                 if *stopped.borrow() || stopped.has_changed().is_err() {
                     return;
                 }
+                std::thread::sleep(ROUND / partitions);
+                if !shared.clocks.may_forget() {
+                    continue;
+                }
                 let now = shared.clocks.now().wall_ms;
                 let before = now.saturating_sub(margin_ms(shared.config.max_skew_ms));
                 let partition = Partition(partition as u16);
@@ -56,7 +61,6 @@ pub(crate) fn spawn(
                         "swept"
                     );
                 }
-                std::thread::sleep(ROUND / partitions);
             }
         })
         .map_err(|error| StartError::Thread(error.to_string()))

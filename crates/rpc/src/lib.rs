@@ -34,7 +34,8 @@ pub use hello::{
 
 mod wire;
 pub use wire::{
-    Limits, MAX_SETS, Message, Messages, OverLimit, Refusal, Replies, Reply, WireError, WriteStatus,
+    Condition, Limits, MAX_SETS, Message, Messages, OverLimit, Refusal, Replies, Reply, WireError,
+    WriteStatus,
 };
 
 pub mod service;

@@ -153,6 +153,8 @@ pub struct Link {
     round_trip: Cell<Option<Duration>>,
     /// When the ping was sent that is not yet answered.
     pinged: Cell<Option<tokio::time::Instant>>,
+    /// Whether it is pinged at rest as often as at work.
+    is_watched: Cell<bool>,
     retired: Cell<bool>,
     finished: Cell<bool>,
     ended: Notify,
@@ -214,6 +216,7 @@ impl Link {
             in_flight_batches: Cell::new(0),
             round_trip: Cell::new(None),
             pinged: Cell::new(None),
+            is_watched: Cell::new(false),
             retired: Cell::new(false),
             finished: Cell::new(false),
             ended: Notify::new(),
@@ -222,7 +225,7 @@ impl Link {
         link.stats.links_up.increment();
         link.spawn_part(async move { drop(dispatch.await) });
         link.spawn_part(serve::serve(Rc::clone(&link), Rc::clone(handler)));
-        link.spawn_part(keep_alive::keep_alive(Rc::clone(&link)));
+        link.spawn_part(keep_alive::keep_alive(Rc::clone(&link), Rc::clone(handler)));
         let mux = Rc::clone(&link.mux);
         link.spawn_part(async move { poll_fn(|cx| mux.poll_write(cx)).await });
         link
@@ -296,6 +299,12 @@ impl Link {
         self.round_trip
             .get()
             .map(|last| last.max(waiting.unwrap_or_default()))
+    }
+
+    /// From now on the peer is pinged as often as if something were asked of it all the time, or no
+    /// more.
+    pub fn watch(&self, is_watched: bool) {
+        self.is_watched.set(is_watched);
     }
 
     /// Bytes of batches sent and not yet answered.

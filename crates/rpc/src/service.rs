@@ -18,10 +18,11 @@ pub trait Peer {
     /// A page of a partition's records, or of whatever else the request asks for in bulk.
     async fn scan(request: Bytes) -> Bytes;
 
-    /// What this node says of its own condition.
+    /// What this node says of its own condition ([`Condition`](crate::Condition)). Also keep-alive and
+    /// round-trip time.
     async fn status() -> Bytes;
 
-    /// Returns the number. Keep-alive and round-trip time.
+    /// Returns the number.
     async fn ping(number: u64) -> u64;
 
     /// Answers one question of a reconciliation (`henge_repair::reconcile`).

@@ -20,6 +20,9 @@
 //! Decoding never panics, never allocates, and takes no length beyond its [`Limits`]. After an error
 //! the rest of a batch cannot be found, and the iterator ends.
 
+mod condition;
+pub use condition::Condition;
+
 mod fields;
 
 mod message;

@@ -111,7 +111,10 @@ fn a_call_that_gets_no_answer_times_out_and_the_link_goes_on() {
 fn a_panic_in_a_handler_fails_its_own_call_only() {
     local(async {
         let (a, b) = pair(LinkConfig::default());
+        until("the first ping", || a.link.round_trip().is_some()).await;
+        b.handler.panic_on_status.set(true);
         assert!(matches!(a.link.status(LIMIT).await, Err(CallError::Rpc(_))));
+        b.handler.panic_on_status.set(false);
         b.handler.panic_on_apply.set(true);
         a.link.try_send(Bytes::from_static(b"x"), 1).expect("sent");
         until("the batch is lost", || a.handler.lost() == 1).await;

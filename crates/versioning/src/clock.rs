@@ -1,6 +1,6 @@
 //! The hybrid logical clock, shared by the data threads of a node.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::HlcTime;
 
@@ -13,8 +13,15 @@ use crate::HlcTime;
 #[derive(Debug)]
 pub struct Clock {
     last: AtomicU64,
+    astray: Apart,
     max_skew_ms: u64,
 }
+
+/// How far the wall clock is off that feeds this one, and must not; 0: it is in order. It is looked at
+/// by each request and written hardly ever, so it shares no cache line with `last`.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart(AtomicI64);
 
 /// A peer's stamp lies further ahead of this node's wall clock than the bound allows; it was not
 /// taken over.
@@ -39,6 +46,7 @@ impl Clock {
     pub fn new(max_skew_ms: u64) -> Self {
         Self {
             last: AtomicU64::new(0),
+            astray: Apart::default(),
             max_skew_ms,
         }
     }
@@ -72,6 +80,20 @@ impl Clock {
         }
         self.last.fetch_max(remote.0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Lets it be known that the wall clock is off by so many milliseconds (0 counts as 1), so that no
+    /// new write may be stamped here; `None`: it is in order.
+    pub fn set_astray(&self, offset_ms: Option<i64>) {
+        let offset_ms = offset_ms.map_or(0, |off| if off == 0 { 1 } else { off });
+        self.astray.0.store(offset_ms, Ordering::Relaxed);
+    }
+
+    /// How far the wall clock is off, if that is why this node must not stamp.
+    #[inline]
+    pub fn astray_ms(&self) -> Option<i64> {
+        let offset_ms = self.astray.0.load(Ordering::Relaxed);
+        (offset_ms != 0).then_some(offset_ms)
     }
 
     /// The greatest time returned or observed so far.

@@ -42,6 +42,9 @@ struct Options {
     /// The ring changes in every seed, not only in every second one
     #[arg(long, conflicts_with = "stable_ring")]
     reconfigure: bool,
+    /// A node's clock jumps in every seed, not only in every second pair of seeds
+    #[arg(long)]
+    clock_jumps: bool,
     /// The ring never changes
     #[arg(long)]
     stable_ring: bool,
@@ -60,6 +63,9 @@ impl Options {
         }
         if self.reconfigure || (!self.stable_ring && seed % 2 == 1) {
             plan = plan.with_changes_amid_faults();
+        }
+        if self.clock_jumps || seed % 4 >= 2 {
+            plan = plan.with_clock_jumps();
         }
         if self.anti_entropy_alone {
             plan = plan.with_anti_entropy_alone();

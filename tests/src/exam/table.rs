@@ -34,6 +34,10 @@ fn sessions(seed: u64) -> Plan {
     Plan::draw(seed, Workload::Sessions)
 }
 
+fn jumping(seed: u64) -> Plan {
+    sessions(seed).with_clock_jumps()
+}
+
 fn siblings(seed: u64) -> Plan {
     Plan::draw(seed, Workload::Siblings)
 }
@@ -328,6 +332,14 @@ pub const QUESTIONS: &[Question] = &[
         breaks: "clocks are within the bound",
         expected: &[EXPIRY],
         plan: sessions,
+    },
+    Question {
+        name: "clock-guard-off",
+        listed: "more",
+        planted: Planted::ClockGuardOff,
+        breaks: "a node whose clock is wrong decides nothing by it",
+        expected: &[EXPIRY, RESURRECTION, SESSIONS, STALE, LOSS],
+        plan: jumping,
     },
     Question {
         name: "lying-replica",

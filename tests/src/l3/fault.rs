@@ -33,7 +33,7 @@ pub enum Fault {
     Delay,
     /// 5 % of all packets between nodes arrive twice.
     Double,
-    /// A node's clock is wrong by an hour.
+    /// A node's clock is an hour ahead, and after half of the time an hour behind.
     Clock,
     /// A sixth node joins.
     Join,
@@ -108,7 +108,7 @@ impl Fault {
             Self::Loss => "5 % of the packets between nodes are lost",
             Self::Delay => "packets between nodes are 50 ms late, give or take 20, and overtake",
             Self::Double => "5 % of the packets between nodes arrive twice",
-            Self::Clock => "a node's clock jumps by an hour and back",
+            Self::Clock => "a node's clock jumps an hour ahead, then an hour behind, and back",
             Self::Join => "a sixth node joins",
             Self::Leave => "one of five nodes leaves",
             Self::Replace => "a machine is destroyed and a new one takes its address",

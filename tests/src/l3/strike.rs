@@ -26,14 +26,15 @@ const FLAP: Duration = Duration::from_secs(1);
 /// Longest wait for a leaving node to have handed over everything.
 const LEAVING: Duration = Duration::from_secs(60);
 
-/// What a wrong clock shows: the file that libfaketime reads, and an hour.
+/// What a wrong clock shows, as libfaketime reads it.
 const TRUE_TIME: &str = "+0";
-const WRONG_TIME: &str = "+3600";
+const AN_HOUR_AHEAD: &str = "+3600";
+const AN_HOUR_BEHIND: &str = "-3600";
 
 /// One fault under way.
 pub struct Strike {
     blow: Blow,
-    /// What a kill or a flap has done so far.
+    /// What a kill, a flap or a clock has done so far.
     done: u32,
     late: Vec<Holding>,
     filler: Option<Filler>,
@@ -92,7 +93,7 @@ impl Strike {
                 }
                 Ok(())
             }
-            Fault::Clock => self.show(WRONG_TIME),
+            Fault::Clock => self.show(AN_HOUR_AHEAD),
             Fault::Join => cluster.join(MEMBERS + 1),
             Fault::Leave => cluster.leave(victim, LEAVING),
             Fault::Replace => {
@@ -119,6 +120,11 @@ impl Strike {
             Fault::Kill if self.done == 0 && since >= hold / 2 => {
                 self.done = 1;
                 cluster.join(victim)?;
+            }
+            Fault::Clock if self.done == 0 && since >= hold / 2 => {
+                self.done = 1;
+                self.show(AN_HOUR_BEHIND)?;
+                return Ok(true);
             }
             Fault::Flap if since >= FLAP * (self.done + 1) => {
                 self.done += 1;

@@ -16,6 +16,8 @@ pub enum Mark {
     NodePaused,
     /// A path was cut in one direction.
     OneWayCut,
+    /// A node's wall clock jumped.
+    ClockJumped,
     /// A message was lost on an open path.
     MessageLost,
     /// A message arrived twice.
@@ -58,12 +60,13 @@ pub enum Mark {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::WriteDuringPartition,
         Self::NodeRestarted,
         Self::DiedWithRequest,
         Self::NodePaused,
         Self::OneWayCut,
+        Self::ClockJumped,
         Self::MessageLost,
         Self::MessageDoubled,
         Self::MessageOvertaken,

@@ -12,6 +12,7 @@
 
 mod ask;
 mod clients;
+mod clock;
 mod describe;
 mod invariants;
 mod lineage;

@@ -19,10 +19,11 @@ use henge_repair::{
 };
 use henge_ring::{Endpoints, Event, Log, NodeId, Op, Partition, Ring, Weight, Zone};
 use henge_store::{Limits, MemoryStore, Store};
-use henge_versioning::{Clock, GRACE_MS};
+use henge_versioning::GRACE_MS;
 
 use super::{
-    ask::{Ask, START_MS},
+    ask::Ask,
+    clock::NodeClock,
     planted::{
         Planted, host,
         store::{FlawedStore, StoreFlaw},
@@ -262,7 +263,8 @@ pub struct Node {
     convergence: Convergence,
     /// What came in while it stood still; `None` while it runs.
     pub waiting: Option<VecDeque<Input>>,
-    skew_ms: i64,
+    /// Its clocks.
+    pub(super) clock: NodeClock,
     /// Names its store: see `Replica::life`.
     life: u64,
     ring: Arc<Ring>,
@@ -289,6 +291,7 @@ impl Node {
         observed: &Arc<Mutex<Observed>>,
     ) -> Self {
         let store = empty_store(observed);
+        let unguarded = planted.is_some_and(Planted::leaves_the_clock_unguarded);
         Self {
             id,
             boot: 0,
@@ -302,7 +305,7 @@ impl Node {
             engine: None,
             convergence,
             waiting: None,
-            skew_ms,
+            clock: NodeClock::new(skew_ms, unguarded),
             life: u64::from(id.0[0]),
             ring,
             transition: Arc::new(Transition::new(id, sources, TransferLimits::default(), 1)),
@@ -317,8 +320,9 @@ impl Node {
         self.boot += 1;
         self.waiting = None;
         self.repaired_before = self.repair;
+        self.clock.start(at);
+        let clock = Arc::clone(&self.clock.stamps);
         let now = self.now(at);
-        let clock = Arc::new(Clock::new(CLOCK_BOUND_MS));
         // A stamp further ahead than the bound was refused when it came: this cannot fail.
         let _ = clock.observe(self.store.newest().time, now.wall_ms);
         let flaw = self.planted.and_then(Planted::store_flaw);
@@ -419,23 +423,21 @@ impl Node {
         process.map_or(0, |process| process.engine.hints_waiting() as u64)
     }
 
-    /// How far its wall clock is off, in milliseconds.
-    pub(super) fn skew_ms(&self) -> i64 {
-        self.skew_ms
-    }
-
     /// The partition it sweeps next.
     pub(super) fn swept(&self) -> Partition {
         Partition(self.swept)
     }
 
-    /// Its clocks.
+    /// Its clocks, the wall clock guarded as in a real node.
     pub(super) fn now(&self, at: Micros) -> Now {
-        let wall = (START_MS + at / 1000).saturating_add_signed(self.skew_ms);
-        Now {
-            mono_ms: at / 1000,
-            mono_sub_us: (at % 1000) as u16,
-            wall_ms: wall,
+        self.clock.now(at)
+    }
+
+    /// A peer's machine says this time, and whether it knows that this is wrong.
+    pub(super) fn hear_clock(&mut self, at: Micros, peer: NodeId, wall_ms: u64, is_astray: bool) {
+        let is_beyond = self.clock.hear(at, peer, wall_ms);
+        if let Some(process) = &mut self.engine {
+            process.engine.peer_astray(peer, is_beyond || is_astray);
         }
     }
 
@@ -447,6 +449,7 @@ impl Node {
         peer: impl Fn(usize) -> NodeId,
         output: &mut Output,
     ) {
+        self.clock.look(at, matches!(input, Input::Tick));
         let now = self.now(at);
         if matches!(input, Input::Tick) {
             self.sweep(now);
@@ -486,11 +489,13 @@ impl Node {
         {
             flawed.sync();
         }
-        if self
-            .store
-            .sweep(Partition(self.swept), before, GRACE_MS)
-            .records
-            > 0
+        let forgets = self.clock.may_forget();
+        if forgets
+            && self
+                .store
+                .sweep(Partition(self.swept), before, GRACE_MS)
+                .records
+                > 0
         {
             self.forgotten.fetch_add(1, Ordering::Relaxed);
         }

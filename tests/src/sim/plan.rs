@@ -11,6 +11,9 @@ use crate::history::{Micros, Quorum};
 /// One second.
 pub const SECOND: Micros = 1_000_000;
 
+/// By how much a clock jumps.
+const HOUR_MS: i64 = 3_600_000;
+
 /// What the clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Workload {
@@ -90,6 +93,8 @@ pub enum FaultKind {
     Crash(Vec<usize>),
     /// The process stops for a while and then goes on as if nothing had been.
     Pause(usize),
+    /// A node's wall clock jumps by so many milliseconds, and back again at the end.
+    ClockJump(usize, i64),
     /// The ring changes, for good.
     Change(Change),
 }
@@ -114,6 +119,7 @@ impl FaultKind {
             Self::OneWay(..) => "one-way cut",
             Self::Crash(_) => "crash",
             Self::Pause(_) => "pause",
+            Self::ClockJump(..) => "clock jump",
             Self::Change(Change::Join(_)) => "join",
             Self::Change(Change::Leave(_)) => "leave",
             Self::Change(Change::Replace(..)) => "replace",
@@ -261,6 +267,30 @@ impl Plan {
         }
         plan.faults.sort_by_key(|fault| fault.at);
         plan
+    }
+
+    /// The same run with one node's wall clock that jumps by an hour and back, once to four times, ahead
+    /// or behind. Nothing else is drawn anew.
+    #[must_use]
+    pub fn with_clock_jumps(mut self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x63_6c6f_636b); // "clock"
+        let node = rng.below(self.nodes as u64) as usize;
+        let mut at = rng.between(2, 20) * SECOND;
+        for _ in 0..rng.between(1, 4) {
+            let by_ms = if rng.chance(500) { HOUR_MS } else { -HOUR_MS };
+            let lasts = rng.between(100, 12_000) * 1000;
+            if at + lasts >= self.faulty {
+                break;
+            }
+            self.faults.push(Fault {
+                at,
+                lasts,
+                kind: FaultKind::ClockJump(node, by_ms),
+            });
+            at += lasts + rng.between(1, 8_000) * 1000;
+        }
+        self.faults.sort_by_key(|fault| fault.at);
+        self
     }
 
     /// max(R, W) of what clients ask for.

@@ -20,6 +20,10 @@ pub(super) fn begin<A>(world: &mut World<A>, kind: &FaultKind) {
             world.pause(*node);
         }
         FaultKind::Change(change) => world.change(change),
+        FaultKind::ClockJump(node, by_ms) => {
+            world.marks.hit(Mark::ClockJumped);
+            world.jump(*node, *by_ms);
+        }
         kind => {
             if matches!(kind, FaultKind::OneWay(..)) {
                 world.marks.hit(Mark::OneWayCut);
@@ -42,6 +46,7 @@ pub(super) fn end<A>(world: &mut World<A>, kind: &FaultKind) {
         }
         FaultKind::Pause(node) => world.resume(*node),
         FaultKind::Change(_) => {}
+        FaultKind::ClockJump(node, _) => world.jump(*node, 0),
         kind => world.mend(&paths(kind, world.nodes.len())),
     }
 }
@@ -60,7 +65,10 @@ fn paths(kind: &FaultKind, nodes: usize) -> Vec<(usize, usize)> {
                 .collect()
         }
         FaultKind::OneWay(from, to) => vec![(*from, *to)],
-        FaultKind::Crash(_) | FaultKind::Pause(_) | FaultKind::Change(_) => Vec::new(),
+        FaultKind::Crash(_)
+        | FaultKind::Pause(_)
+        | FaultKind::ClockJump(..)
+        | FaultKind::Change(_) => Vec::new(),
     }
 }
 

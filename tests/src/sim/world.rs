@@ -21,6 +21,7 @@ use super::{
 };
 use crate::history::Micros;
 
+mod clocks;
 mod inputs;
 mod mistakes;
 
@@ -282,6 +283,9 @@ impl<A> World<A> {
                     self.queue
                         .push(at + self.setting.tick, Event::Tick(node, boot));
                     if self.nodes[node].is_running() {
+                        if self.nodes[node].clock.is_due(at) {
+                            self.compare_clocks(node);
+                        }
                         self.reach(node, Input::Tick);
                     }
                 }
@@ -296,7 +300,7 @@ impl<A> World<A> {
         if let Some(planted) = self.setting.planted {
             let asked = &self.nodes[node];
             let held = asked.store.record(ask.key.as_bytes());
-            host::understand(planted, &mut ask, held.as_deref(), asked.skew_ms());
+            host::understand(planted, &mut ask, held.as_deref(), asked.clock.skew_ms);
         }
         let alive = self.nodes[node].is_alive();
         if alive {
@@ -406,6 +410,10 @@ impl<A> World<A> {
                 || !self.network.is_up(node, from))
         {
             return; // their connection is gone
+        }
+        // A link pings as soon as it is up.
+        if let Input::Up(_) = input {
+            self.compare_clocks(node);
         }
         self.record(node, &input);
         let mut output = Output::default();

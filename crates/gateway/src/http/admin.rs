@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Door, answer::problem, keys::now_ms};
+use super::{Door, answer::problem};
 use crate::{replica_state::ReplicaState, ring_view};
 
 /// `GET /healthz`: the process answers.
@@ -74,7 +74,7 @@ pub(super) async fn members(State(door): State<Door>) -> Json<Value> {
 /// `GET /v1/explain/{key}`: the whole key, prefix included.
 pub(super) async fn explain(State(door): State<Door>, Path(key): Path<String>) -> Response {
     let views = door.node.explain(key.as_bytes()).await;
-    let now_ms = now_ms();
+    let now_ms = door.node.wall_ms();
     let replicas: Vec<ReplicaState> = views
         .iter()
         .map(|view| ReplicaState::of(view, now_ms))

@@ -6,10 +6,7 @@
 //! values that its `Henge-Context` has seen; one without a context to a key that has piled up
 //! [`MOST_BLIND`] values is refused with 409 and the context that it needs.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeMap;
 
 use axum::{
     body::Bytes,
@@ -38,14 +35,6 @@ const MOST_BLIND: usize = 8;
 
 /// What went wrong, as the response.
 type Refused = Box<Response>;
-
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 fn target<'b>(buckets: &'b Buckets, path: &(String, String)) -> Result<Target<'b>, Refused> {
     Target::find(buckets, &path.0, &path.1).map_err(|text| Box::new(bad_request(&text)))
@@ -98,7 +87,7 @@ pub(super) async fn read(
             Ok(done) => done,
             Err(failure) => return Ok(failed(failure, receipt)),
         };
-        let now_ms = now_ms();
+        let now_ms = door.node.wall_ms();
         let response = live(done.record.as_deref(), now_ms)
             .map_or_else(absent, |record| answer::value(&record, now_ms));
         let token = door.seal(done.record.as_deref(), &target.key);
@@ -120,7 +109,7 @@ pub(super) async fn put(
         let buckets = door.node.buckets();
         let target = target(&buckets, &path)?;
         let expiry = match params.ttl_ms {
-            Some(ttl) => Expiry::At(now_ms().saturating_add(ttl)),
+            Some(ttl) => Expiry::At(door.node.wall_ms().saturating_add(ttl)),
             None => Expiry::Clear,
         };
         if target.bucket.kind == Kind::Siblings {
@@ -208,7 +197,7 @@ pub(super) async fn patch(
             .map(|(name, value)| (name.as_bytes(), value.as_deref()))
             .collect();
         let expiry = match params.ttl_ms {
-            Some(ttl) => Expiry::At(now_ms().saturating_add(ttl)),
+            Some(ttl) => Expiry::At(door.node.wall_ms().saturating_add(ttl)),
             None => Expiry::Keep,
         };
         let operation = Operation::PutFields {
@@ -279,7 +268,7 @@ pub(super) async fn touch(
             .ok_or_else(|| Box::new(bad_request("ttl_ms is missing")))?;
         let buckets = door.node.buckets();
         let target = target(&buckets, &path)?;
-        let at = now_ms().saturating_add(ttl);
+        let at = door.node.wall_ms().saturating_add(ttl);
         let operation = Operation::Expire {
             at,
             condition: Condition::Always,

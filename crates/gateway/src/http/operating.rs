@@ -13,7 +13,6 @@ use henge_node::{Export, NotShown};
 use super::{
     Door,
     answer::{bad_request, problem},
-    keys::now_ms,
 };
 use crate::{
     operating::{changes_json, export_json, repair_json},
@@ -57,7 +56,7 @@ pub(super) async fn export(State(door): State<Door>, Query(query): Pairs) -> Res
         Err(text) => return bad_request(&text),
     };
     match door.node.export(&wanted) {
-        Ok(page) => Json(export_json(&page, now_ms())).into_response(),
+        Ok(page) => Json(export_json(&page, door.node.wall_ms())).into_response(),
         Err(why) => not_shown(&why),
     }
 }
@@ -79,7 +78,7 @@ pub(super) async fn changes(State(door): State<Door>, Query(query): Pairs) -> Re
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     match door.node.changes(partition, life, since, limit) {
-        Ok(page) => Json(changes_json(&page, now_ms())).into_response(),
+        Ok(page) => Json(changes_json(&page, door.node.wall_ms())).into_response(),
         Err(why) => not_shown(&why),
     }
 }

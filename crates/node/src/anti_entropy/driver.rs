@@ -92,8 +92,9 @@ impl Driver {
 
     fn tick(&mut self) {
         let now = self.now();
-        // Before it serves, a node fetches what it owns from all others; anti-entropy is for after.
-        if self.shared.phase() != Phase::Serving {
+        // Before it serves, a node fetches what it owns from all others; anti-entropy is for after. And
+        // what counts is decided by the asker's clock.
+        if self.shared.condition().is_some() {
             return;
         }
         let news = self.shared.repair.take_news();

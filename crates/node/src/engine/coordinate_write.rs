@@ -128,6 +128,9 @@ impl Engine {
 
     /// The write of a request whose record has just been read at quorum.
     pub(super) fn write_knowing(&mut self, now: Now, request: &Request<'_>, asker: Asker) {
+        if let Some(why) = self.astray() {
+            return self.complete(asker.ticket, failed(Failure::NotReady(why)));
+        }
         let n = usize::from(self.parts.defaults.n).min(self.parts.ring.members().len());
         match self.consistency(request, n) {
             Err(failure) => self.complete(asker.ticket, failed(failure)),

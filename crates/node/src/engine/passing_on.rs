@@ -25,11 +25,15 @@ impl Engine {
             Err(failure) => return self.complete(asker.ticket, failed(failure)),
         };
         let key = Key::new(request.key);
-        if is_read(request) && self.begin_usual_read(now, key, &consistency, asker) {
+        let astray = self.astray();
+        if is_read(request)
+            && astray.is_none()
+            && self.begin_usual_read(now, key, &consistency, asker)
+        {
             return;
         }
         let placement = self.place_for(key, &consistency);
-        let here = placement.own.is_some() && self.filled;
+        let here = placement.own.is_some() && self.filled && astray.is_none();
         let for_another = asker.ticket.sink == FORWARDED;
         let decider = rules::needs_one_decider(&request.operation)
             .then(|| self.decider(&placement))
@@ -40,11 +44,14 @@ impl Engine {
             }
             _ if here => {}
             _ if for_another => {
-                let failure = Failure::NotReady(Unready::Filling);
+                let failure = Failure::NotReady(astray.unwrap_or(Unready::Filling));
                 return self.complete(asker.ticket, failed(failure));
             }
             _ => match self.coordinator_for(&placement, None) {
                 Some(target) => return self.pass_on(now, request, &consistency, asker, target),
+                None if let Some(why) = astray => {
+                    return self.complete(asker.ticket, failed(Failure::NotReady(why)));
+                }
                 None => {
                     let read = is_read(request);
                     let needed = if read {
@@ -78,17 +85,45 @@ impl Engine {
         let reachable = placement.reachable.iter();
         reachable
             .filter_map(|place| placement.places.get(usize::from(place)))
-            .find(|info| !info.is_fallback())
+            .find(|info| !info.is_fallback() && !self.is_astray(info.node))
             .map(|info| info.node)
     }
 
-    /// A reachable node that holds the key, other than `not`.
+    /// Why this node must not coordinate, its clock being wrong; costs a request one load.
+    #[inline]
+    pub(super) fn astray(&self) -> Option<Unready> {
+        let offset_ms = self.parts.clock.astray_ms()?;
+        let bound_ms = self.parts.clock.max_skew_ms();
+        Some(Unready::Clock {
+            offset_ms,
+            bound_ms,
+        })
+    }
+
+    /// Whether a node is known to have a wrong clock. It remains a replica, since neither a merge nor a
+    /// record that is shown as it is takes a clock.
+    fn is_astray(&self, node: Slot) -> bool {
+        match node == self.me {
+            true => self.parts.clock.astray_ms().is_some(),
+            false => self.peers.is_astray(node),
+        }
+    }
+
+    /// A peer's clock is wrong, or right again: it coordinates nothing meanwhile.
+    pub fn peer_astray(&mut self, peer: NodeId, astray: bool) {
+        let slot = self.peers.slot_or_new(peer);
+        self.peers.set_astray(slot, astray);
+    }
+
+    /// A reachable node that holds the key, other than `not`; one with a wrong clock if there is no
+    /// other, for it may be right again.
     pub(super) fn coordinator_for(&self, placement: &Placement, not: Option<Slot>) -> Option<Slot> {
         let nodes = placement.reachable.iter().filter_map(|place| {
             let node = placement.places.get(usize::from(place))?.node;
             (node != self.me && Some(node) != not).then_some(node)
         });
-        nodes.min_by_key(|node| (self.operations.len() as u16).wrapping_add(*node) % 7)
+        let turn = |node: Slot| (self.operations.len() as u16).wrapping_add(node) % 7;
+        nodes.min_by_key(|node| (self.peers.is_astray(*node), turn(*node)))
     }
 
     pub(super) fn pass_on(
@@ -143,7 +178,14 @@ impl Engine {
         if self.peers.id(forwarding.target) != from {
             return;
         }
+        let target = forwarding.target;
         let outcome = decode_outcome(outcome);
+        // Sooner than its next ping would tell.
+        if let Some(Err(Failure::NotReady(Unready::Clock { .. }))) =
+            outcome.as_ref().map(|outcome| &outcome.result)
+        {
+            self.peers.set_astray(target, true);
+        }
         let unready = outcome
             .as_ref()
             .is_some_and(|outcome| matches!(outcome.result, Err(Failure::NotReady(_))));

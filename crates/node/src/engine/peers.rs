@@ -23,6 +23,8 @@ pub(super) type Slot = u16;
 struct Peer {
     id: NodeId,
     up: bool,
+    /// Its clock is wrong: it keeps and shows what others stamped, and coordinates nothing.
+    astray: bool,
     /// Messages gathered since the last flush.
     open: Vec<u8>,
     /// Whether they go with this tick.
@@ -110,6 +112,7 @@ impl Peers {
             slots.push(Peer {
                 id,
                 up: false,
+                astray: false,
                 open: Vec::new(),
                 urgent: false,
                 level: 0,
@@ -134,6 +137,16 @@ impl Peers {
     #[inline]
     pub(super) fn is_up(&self, slot: Slot) -> bool {
         self.slots[usize::from(slot)].up
+    }
+
+    /// Whether its clock is wrong, as last heard.
+    pub(super) fn is_astray(&self, slot: Slot) -> bool {
+        self.slots[usize::from(slot)].astray
+    }
+
+    /// Its clock is wrong, or right again.
+    pub(super) fn set_astray(&mut self, slot: Slot, astray: bool) {
+        self.slots[usize::from(slot)].astray = astray;
     }
 
     /// Sets a link's fate. What had gathered for a peer that went down is dropped: the operations

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use henge_node::{Config, Node, Settings};
+use henge_node::{Config, Node, NodeBuilder, Settings};
 
 /// Addresses that were free a moment ago. Another program may take one before the node binds it;
 /// the test then fails with "address in use", which says what happened.
@@ -28,10 +28,13 @@ fn config(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Config {
     Config::check(&Settings::parse("test", &text).expect("parses")).expect("right")
 }
 
-pub(crate) fn start(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Node {
+/// What makes one of these nodes.
+pub(crate) fn builder(at: SocketAddr, all: &[SocketAddr], threads: usize) -> NodeBuilder {
     Node::builder(config(at, all, threads))
-        .start()
-        .expect("starts")
+}
+
+pub(crate) fn start(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Node {
+    builder(at, all, threads).start().expect("starts")
 }
 
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -1,6 +1,6 @@
 //! The owner's side of a link.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::LocalBoxFuture;
@@ -43,6 +43,11 @@ pub trait PeerHandler {
     /// Answers a question of a reconciliation; empty: not now.
     fn reconcile(&self, peer: NodeId, question: Bytes) -> LocalBoxFuture<'static, Bytes>;
 
-    /// What this node says of its condition.
+    /// What this node says of its condition, at this moment: [`Condition`](crate::Condition).
     fn status(&self, peer: NodeId) -> LocalBoxFuture<'static, Bytes>;
+
+    /// What a peer has just said of its condition, and how long the answer took in all.
+    fn heard_status(&self, peer: NodeId, status: &[u8], round_trip: Duration) {
+        let _ = (peer, status, round_trip);
+    }
 }

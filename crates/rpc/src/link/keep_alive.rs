@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Link, LinkDown};
+use super::{Link, LinkDown, PeerHandler};
 
 /// Pings the peer and closes the link after too long a silence; returns then.
 ///
@@ -13,16 +13,18 @@ use super::{Link, LinkDown};
 /// finds one tick on waking, not a peer that has been silent all the while. It is counted only while
 /// the peer owes an answer, to a batch or a ping. A link at rest is pinged seldom: that its peer is
 /// gone is found out by gossip, or within the same time as ever once something is sent.
-pub(super) async fn keep_alive(link: Rc<Link>) {
+///
+/// A ping asks for the peer's condition, which the handler is told together with the time it took.
+pub(super) async fn keep_alive(link: Rc<Link>, handler: Rc<dyn PeerHandler>) {
     // Ticks per ping, and the part of a ping's period by which silence may be noticed late.
     const TICKS: u32 = 2;
     let tick = (link.config.ping_every / TICKS).max(Duration::from_millis(1));
     let mut ticks = interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
-    let mut pings = FuturesUnordered::from_iter([ping(Rc::clone(&link), 0)]);
+    let mut pings = FuturesUnordered::from_iter([ping(&link, &handler)]);
     let idle_ticks = (link.config.idle_ping_every.as_millis() / tick.as_millis()).max(1) as u32;
-    let (mut unpinged, mut number) = (0u32, 0u64);
+    let mut unpinged = 0u32;
     let (mut quiet, mut heard) = (0u32, link.mux.reads());
     while link.is_up() {
         tokio::select! {
@@ -44,21 +46,29 @@ pub(super) async fn keep_alive(link: Rc<Link>) {
             link.close(LinkDown::Silent(link.config.silence));
         }
         unpinged += 1;
-        let wait = if asked { TICKS } else { idle_ticks };
+        let wait = match asked || link.is_watched.get() {
+            true => TICKS,
+            false => idle_ticks,
+        };
         if unpinged >= wait && pings.is_empty() {
-            (unpinged, number) = (0, number + 1);
-            pings.push(ping(Rc::clone(&link), number));
+            unpinged = 0;
+            pings.push(ping(&link, &handler));
         }
     }
 }
 
 /// One ping; a failed one needs no report, the silence will tell. It waits for longer than the
 /// silence that ends the link, or the peer would owe nothing any more when that is over.
-async fn ping(link: Rc<Link>, number: u64) {
-    let start = Instant::now();
-    link.pinged.set(Some(start));
-    if link.ping(number, 2 * link.config.silence).await.is_ok() {
-        link.round_trip.set(Some(start.elapsed()));
+fn ping(link: &Rc<Link>, handler: &Rc<dyn PeerHandler>) -> impl Future<Output = ()> + use<> {
+    let (link, handler) = (Rc::clone(link), Rc::clone(handler));
+    async move {
+        let start = Instant::now();
+        link.pinged.set(Some(start));
+        if let Ok(status) = link.status(2 * link.config.silence).await {
+            let round_trip = start.elapsed();
+            link.round_trip.set(Some(round_trip));
+            handler.heard_status(link.peer(), &status, round_trip);
+        }
+        link.pinged.set(None);
     }
-    link.pinged.set(None);
 }

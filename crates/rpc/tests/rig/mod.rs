@@ -71,6 +71,7 @@ pub struct Recorder {
     /// Bytes to answer batches with, in place of the batch reversed.
     pub answer_bytes: Cell<Option<usize>>,
     pub panic_on_apply: Cell<bool>,
+    pub panic_on_status: Cell<bool>,
 }
 
 impl Recorder {
@@ -168,7 +169,12 @@ impl PeerHandler for Recorder {
     }
 
     fn status(&self, _: NodeId) -> LocalBoxFuture<'static, Bytes> {
-        async { panic!("a handler that panics") }.boxed_local()
+        let panics = self.panic_on_status.get();
+        async move {
+            assert!(!panics, "a handler that panics");
+            Bytes::from_static(b"well")
+        }
+        .boxed_local()
     }
 }
 

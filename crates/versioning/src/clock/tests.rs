@@ -107,3 +107,15 @@ fn the_end_of_the_range_does_not_panic() {
     assert_eq!(clock.now(0), HlcTime(u64::MAX));
     assert_eq!(clock.now(u64::MAX), HlcTime(u64::MAX));
 }
+
+#[test]
+fn a_clock_is_astray_until_it_is_said_not_to_be() {
+    let clock = Clock::new(SKEW);
+    assert_eq!(clock.astray_ms(), None);
+    for (said, heard) in [(3_600_000, 3_600_000), (-7, -7), (0, 1)] {
+        clock.set_astray(Some(said));
+        assert_eq!(clock.astray_ms(), Some(heard));
+    }
+    clock.set_astray(None);
+    assert_eq!(clock.astray_ms(), None);
+}

@@ -49,6 +49,11 @@ impl Planted {
         }
     }
 
+    /// Whether nodes believe their machines' wall clocks.
+    pub(in crate::sim) fn leaves_the_clock_unguarded(self) -> bool {
+        matches!(self, Self::ClockGuardOff | Self::ClockBeyondBound)
+    }
+
     /// By how much the second node's clock is off more than was drawn, in milliseconds.
     pub(in crate::sim) fn clock_off_ms(self) -> i64 {
         match self {

@@ -73,8 +73,10 @@ pub enum Planted {
     RepairOverwrites,
     /// A passed-on request that arrives twice is carried out twice.
     ForwardRepeated,
-    /// One node's clock is off by three times the bound.
+    /// One node's clock is off by three times the bound, and nodes believe their clocks.
     ClockBeyondBound,
+    /// A node believes its machine's wall clock, whatever it says.
+    ClockGuardOff,
     /// A node acknowledges other nodes' writes and does not keep them.
     LyingReplica,
     /// A node that died comes back empty and says nothing of it.

@@ -6,13 +6,14 @@ use super::{Call, connection::REDIS_VERSION};
 type Section = fn(&Call<'_>) -> String;
 
 /// The sections, in order.
-const SECTIONS: [(&str, Section); 7] = [
+const SECTIONS: [(&str, Section); 8] = [
     ("server", server),
     ("clients", clients),
     ("memory", memory),
     ("stats", stats),
     ("replication", replication),
     ("cluster", cluster),
+    ("clock", clock),
     ("keyspace", keyspace),
 ];
 
@@ -114,6 +115,25 @@ fn replication(_: &Call<'_>) -> String {
 
 fn cluster(_: &Call<'_>) -> String {
     section("Cluster", &[("cluster_enabled", "0".into())])
+}
+
+/// This node's clock, and its peers' as far as they are known: `id=+3`, with a `!` if beyond the bound.
+fn clock(call: &Call<'_>) -> String {
+    let report = call.node.handle().clocks();
+    let peers = report.peers.iter().map(|it| {
+        let mark = if it.beyond { "!" } else { "" };
+        format!("{}={:+}{mark}", it.peer.short(), it.offset_ms)
+    });
+    section(
+        "Clock",
+        &[
+            ("clock", report.standing.word().into()),
+            ("clock_right", u8::from(report.may_stamp).to_string()),
+            ("clock_offset_ms", report.standing.offset_ms().to_string()),
+            ("clock_bound_ms", report.bound_ms.to_string()),
+            ("clock_peers", peers.collect::<Vec<_>>().join(",")),
+        ],
+    )
 }
 
 /// This node's own records, the dead that are still remembered included.
