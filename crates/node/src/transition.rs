@@ -15,7 +15,7 @@ use std::{
 };
 
 use henge_repair::transfer::{Transfer, TransferLimits};
-use henge_ring::{Assignment, Log, NodeId, Partition, Ring};
+use henge_ring::{Assignment, Log, NodeId, Partition, PartitionConfig, Ring};
 
 /// A partition that has more than one active set.
 #[derive(Debug)]
@@ -36,15 +36,28 @@ pub(crate) struct Snapshot {
     pub(crate) ring: Arc<Ring>,
     /// The rings of all views, by hash of their tags.
     rings: BTreeMap<u64, Arc<Ring>>,
-    pub(crate) moving: BTreeMap<Partition, Moving>,
+    pub(crate) moving: BTreeMap<Partition, Arc<Moving>>,
+}
+
+impl Moving {
+    fn of(config: &PartitionConfig) -> Self {
+        let sets: Vec<Assignment> = config.active().cloned().collect();
+        let digests = sets.iter().flat_map(|set| set.id.set.to_le_bytes());
+        let wire = digests.collect();
+        Self { sets, wire }
+    }
 }
 
 impl Snapshot {
-    fn of(transfer: &Transfer) -> Self {
-        let moving = transfer.moving().map(|(partition, sets)| {
-            let digests = sets.iter().flat_map(|set| set.id.set.to_le_bytes());
-            let wire = digests.collect();
-            (partition, Moving { sets, wire })
+    /// While partitions move there are thousands of versions, each of which changes a few of them: the
+    /// others are those of the snapshot before.
+    fn of(transfer: &Transfer, before: &Self) -> Self {
+        let moving = transfer.moving().map(|(partition, changed, config)| {
+            let kept = before.moving.get(&partition);
+            let kept = kept.filter(|_| changed <= before.version);
+            let moving = kept.map_or_else(|| Arc::new(Moving::of(config)), Arc::clone);
+            debug_assert!(config.active().eq(&moving.sets));
+            (partition, moving)
         });
         let views = transfer.views();
         Self {
@@ -218,7 +231,7 @@ impl Transition {
         if let Some(transfer) = &inner.transfer
             && transfer.version() != inner.snapshot.version
         {
-            inner.snapshot = Arc::new(Snapshot::of(transfer));
+            inner.snapshot = Arc::new(Snapshot::of(transfer, &inner.snapshot));
         }
         Arc::clone(&inner.snapshot)
     }

@@ -26,7 +26,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use henge_ring::{
-    Assignment, AssignmentId, Facts, Log, NodeId, Partition, PartitionConfig, Ring, Sources, Views,
+    AssignmentId, Facts, Log, NodeId, Partition, PartitionConfig, Ring, Sources, Views,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -39,6 +39,9 @@ pub use outgoing::Outgoing;
 
 mod outline;
 pub use outline::{Differing, Outline, Outlined, RANGE_RECORDS, Range};
+
+mod pace;
+pub use pace::Pace;
 
 /// What one node tells another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,12 @@ pub enum NotServed {
     /// Enough partitions are being read from this node.
     #[error("too many partitions are being read")]
     Busy,
+    /// Clients come first.
+    #[error("this node moves as much as it should, for {rest_ms} ms")]
+    Resting {
+        /// How long to leave it alone, in milliseconds.
+        rest_ms: u64,
+    },
 }
 
 /// What is known of a partition that has moved since the floor.
@@ -75,6 +84,8 @@ struct Tracked {
     config: PartitionConfig,
     /// The version at which its facts last changed.
     changed: u64,
+    /// Whether it has more than one active set.
+    moves: bool,
 }
 
 /// See the module's text.
@@ -215,6 +226,16 @@ impl Transfer {
         self.incoming.failed(pull, now_ms);
     }
 
+    /// The source moves enough already, and wants to be left alone for so long, in milliseconds.
+    pub fn pull_refused(&mut self, pull: &Pull, rest_ms: u64, now_ms: u64) {
+        self.incoming.refused(pull, rest_ms, now_ms);
+    }
+
+    /// How fast this node moves data, in and out.
+    pub fn pace(&mut self) -> &mut Pace {
+        self.incoming.pace()
+    }
+
     /// Records what has been pulled completely. Says whether anything changed.
     pub fn finish_pulls(&mut self) -> bool {
         let before = self.version;
@@ -247,24 +268,30 @@ impl Transfer {
         if !config.is_base(pull.from, &self.views) {
             return Err(NotServed::NotBase);
         }
+        let pace = self.incoming.pace();
+        if !pace.is_open(now_ms) {
+            let rest_ms = pace.rest_ms();
+            return Err(NotServed::Resting { rest_ms });
+        }
         match self.outgoing.admit(reader, pull.partition, now_ms) {
             true => Ok(()),
             false => Err(NotServed::Busy),
         }
     }
 
-    /// The last page was served.
-    pub fn served(&mut self, reader: NodeId, partition: Partition) {
-        self.outgoing.ended(reader, partition);
+    /// A page was served.
+    pub fn served(&mut self, reader: NodeId, partition: Partition, page: Page) {
+        self.incoming.pace().take(page.bytes);
+        if page.next.is_none() {
+            self.outgoing.ended(reader, partition);
+        }
     }
 
-    /// Every partition with more than one active set, and these sets, oldest first.
-    pub fn moving(&self) -> impl Iterator<Item = (Partition, Vec<Assignment>)> + '_ {
-        let moving = self
-            .tracked
-            .iter()
-            .filter(|(_, it)| it.config.is_in_motion());
-        moving.map(|(p, it)| (*p, it.config.active().cloned().collect()))
+    /// Every partition with more than one active set, the version at which they last changed, and
+    /// how to list them, oldest first.
+    pub fn moving(&self) -> impl Iterator<Item = (Partition, u64, &PartitionConfig)> {
+        let moving = self.tracked.iter().filter(|(_, it)| it.moves);
+        moving.map(|(partition, it)| (*partition, it.changed, &it.config))
     }
 
     /// Partitions whose data this node may hold and that are in no set of which it is a member, by
@@ -336,7 +363,12 @@ impl Transfer {
             let facts = old.map(|it| it.config.facts().clone()).unwrap_or_default();
             let config = PartitionConfig::new(self.views.assignments(partition), facts);
             let changed = self.version;
-            self.tracked.insert(partition, Tracked { config, changed });
+            let tracked = Tracked {
+                moves: config.is_in_motion(),
+                config,
+                changed,
+            };
+            self.tracked.insert(partition, tracked);
         }
         for partition in before.keys() {
             if !self.tracked.contains_key(partition) {
@@ -376,6 +408,7 @@ impl Transfer {
             self.version += 1;
             tracked.changed = self.version;
         }
+        tracked.moves = config.is_in_motion();
         let wanted = wanted(config, &self.me, &self.views, &self.sources);
         self.incoming.want(partition, wanted);
         self.account(partition);
@@ -401,7 +434,7 @@ impl Transfer {
 
     /// When nothing is in motion any more, what led here is forgotten.
     fn settle(&mut self) {
-        let moves = self.tracked.values().any(|it| it.config.is_in_motion());
+        let moves = self.tracked.values().any(|it| it.moves);
         if !moves && self.views.len() > 1 && self.views.settle() {
             self.version += 1;
             self.tracked.clear();

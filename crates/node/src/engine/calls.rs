@@ -3,7 +3,7 @@
 //! They are rare and large beside requests, so they go by the control plane: the driver carries each
 //! question to the peer and brings the answer back, or says that there is none.
 
-use henge_repair::transfer::{News, Outline, Page, Pull};
+use henge_repair::transfer::{News, NotServed, Outline, Page, Pull};
 use henge_ring::{AssignmentId, NodeId, Partition};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,8 @@ struct Answer {
     have: u64,
     news: News,
     page: Option<WirePage>,
+    /// Without a page: how long to leave the answerer alone, in milliseconds; 0: ask again.
+    rest_ms: u64,
 }
 
 /// A question that waits for its answer.
@@ -71,11 +73,17 @@ impl Engine {
             transfer.hear(from, &question.news)
         });
         self.adopt(now);
-        let page = question.pull.and_then(|pull| self.serve(now, from, &pull));
+        let served = question.pull.map(|pull| self.serve(now, from, &pull));
+        let (page, rest_ms) = match served {
+            Some(Ok(page)) => (Some(page), 0),
+            Some(Err(NotServed::Resting { rest_ms })) => (None, rest_ms),
+            Some(Err(_)) | None => (None, 0),
+        };
         let answer = transition.with(|transfer| Answer {
             have: transfer.heard_of(&from),
             news: transfer.tell(&from),
             page,
+            rest_ms,
         });
         let encoded = answer.map(|answer| postcard::to_allocvec(&answer));
         encoded.and_then(Result::ok).unwrap_or_default()
@@ -106,6 +114,9 @@ impl Engine {
             });
             transition.with(|transfer| match page {
                 Some(page) => transfer.pulled(pull, page),
+                None if answer.rest_ms > 0 => {
+                    transfer.pull_refused(pull, answer.rest_ms, now.mono_ms);
+                }
                 None => transfer.pull_failed(pull, now.mono_ms),
             });
             transition.with(|transfer| transfer.finish_pulls());
@@ -199,8 +210,8 @@ impl Engine {
         self.questions.push((peer, self.next_call, question));
     }
 
-    /// A page for a peer that pulls; `None`: not now.
-    fn serve(&mut self, now: Now, from: NodeId, wire: &WirePull) -> Option<WirePage> {
+    /// A page for a peer that pulls.
+    fn serve(&mut self, now: Now, from: NodeId, wire: &WirePull) -> Result<WirePage, NotServed> {
         let transition = std::sync::Arc::clone(&self.parts.transition);
         let pull = Pull {
             partition: Partition(wire.partition),
@@ -211,16 +222,14 @@ impl Engine {
         };
         let served = transition.with(|transfer| {
             let fenced = transition.all_heed(transfer.fences());
-            fenced && transfer.may_serve(from, &pull, now.mono_ms).is_ok()
+            fenced.then(|| transfer.may_serve(from, &pull, now.mono_ms))
         });
-        if served != Some(true) {
-            return None;
-        }
+        // Where an engine has yet to take in the news: it may be asked again soon.
+        served.flatten().unwrap_or(Err(NotServed::Busy))?;
         let page = self.page(pull.partition, pull.first, &wire.outline);
-        if page.next.is_none() {
-            transition.with(|transfer| transfer.served(from, pull.partition));
-        }
-        Some(page)
+        let (next, bytes) = (page.next, size(&page));
+        transition.with(|it| it.served(from, pull.partition, Page { next, bytes }));
+        Ok(page)
     }
 }
 

@@ -38,7 +38,10 @@ impl Engine {
     fn adopt_changes(&mut self, now: Now) {
         let next = self.parts.transition.snapshot();
         let before = std::mem::replace(&mut self.snapshot, Arc::clone(&next));
-        self.in_motion = !next.moving.is_empty();
+        let moved = std::mem::replace(&mut self.in_motion, !next.moving.is_empty());
+        if moved != self.in_motion {
+            self.motion_changed(now);
+        }
         if before.tag != next.tag {
             self.peers.set_tag(next.tag);
             self.take_ring(Arc::clone(&next.ring));
@@ -53,9 +56,11 @@ impl Engine {
                 self.hints.target_up(peer); // so that its hints become due, for others
             }
         }
-        let sets = next.moving.values().flat_map(|moving| &moving.sets);
-        for id in sets.flat_map(|set| &set.replicas) {
-            self.peers.slot_or_new(*id);
+        if before.fences != next.fences {
+            let sets = next.moving.values().flat_map(|moving| &moving.sets);
+            for id in sets.flat_map(|set| &set.replicas) {
+                self.peers.slot_or_new(*id);
+            }
         }
         self.parts.transition.heeds(self.parts.thread, next.version);
         if before.fences != next.fences && !self.operations.is_empty() {

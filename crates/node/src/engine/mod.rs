@@ -388,6 +388,7 @@ impl Engine {
         self.ask_those_who_refused(now);
         self.deliver_hints(now);
         self.sampling.tick(now);
+        self.tell_pace();
         self.rank(now);
         self.move_on(now);
     }

@@ -6,7 +6,7 @@
 //! would be missing, and they are what it is all about.) What is not sampled pays for a countdown
 //! when it begins and a comparison for each answer.
 
-use henge_coordinator::{Histogram, OpId, Recent};
+use henge_coordinator::{Gather, Histogram, OpId, Recent};
 use smallvec::SmallVec;
 
 use super::{Engine, Now, Slot};
@@ -19,6 +19,13 @@ const PATIENCE_MS: u64 = 2_000;
 
 /// Round trips of the last one to two minutes are remembered.
 const WINDOW_MS: u64 = 60_000;
+
+/// While partitions move, of so many writes one is sampled: whether clients feel it has to be known
+/// within a tenth of a second.
+const EVERY_MOVING: u32 = 2;
+
+/// Fewer samples than these say nothing of a hundredth of them.
+const ENOUGH: u64 = 100;
 
 /// No operation has this id: there are not so many slots.
 const NONE: OpId = OpId(u64::MAX);
@@ -97,6 +104,16 @@ pub(super) struct Sampling {
     writes_left: u32,
     /// By slot; those never heard of have none.
     peers: Vec<Option<RoundTrips>>,
+    moving: Option<Moving>,
+    /// Up to when partitions moved last, in milliseconds.
+    moved_ms: Option<u64>,
+}
+
+/// What requests take while partitions move.
+#[derive(Debug, Default)]
+struct Moving {
+    /// Since the last tick, in microseconds.
+    felt_us: Vec<u32>,
 }
 
 impl Sampling {
@@ -106,6 +123,50 @@ impl Sampling {
             write: Sample::new(),
             writes_left: EVERY,
             peers: Vec::new(),
+            moving: None,
+            moved_ms: None,
+        }
+    }
+
+    /// Partitions begin to move, or have arrived.
+    pub(super) fn set_moving(&mut self, now: Now, moves: bool) {
+        if !moves && self.moving.is_some() {
+            self.moved_ms = Some(now.mono_ms);
+        }
+        self.moving = moves.then(Moving::default);
+        self.writes_left = self.every();
+    }
+
+    fn every(&self) -> u32 {
+        self.moving.as_ref().map_or(EVERY, |_| EVERY_MOVING)
+    }
+
+    /// The 99th percentile of round trips to all peers, in microseconds, if it is known of a time when
+    /// nothing moved.
+    pub(super) fn usual_us(&mut self, now: Now) -> Option<u32> {
+        if self
+            .moved_ms
+            .is_some_and(|at| now.mono_ms < at + 2 * WINDOW_MS)
+        {
+            return None;
+        }
+        let mut all = Histogram::default();
+        for trips in self.peers.iter_mut().flatten() {
+            all.gather(&trips.reads.all(now.mono_ms));
+            all.gather(&trips.writes.all(now.mono_ms));
+        }
+        (all.total() >= ENOUGH).then(|| all.quantile(990)).flatten()
+    }
+
+    /// What requests took since the last tick, while partitions move.
+    pub(super) fn take_felt(&mut self) -> Vec<u32> {
+        let moving = self.moving.as_mut();
+        moving.map_or_else(Vec::new, |it| std::mem::take(&mut it.felt_us))
+    }
+
+    fn feel(&mut self, us: u64) {
+        if let Some(moving) = &mut self.moving {
+            moving.felt_us.push(to_u32(us));
         }
     }
 
@@ -125,7 +186,7 @@ impl Sampling {
         self.writes_left -= 1;
         let is_due = self.writes_left == 0;
         if is_due {
-            self.writes_left = EVERY;
+            self.writes_left = self.every();
         }
         is_due
     }
@@ -154,15 +215,19 @@ impl Sampling {
     pub(super) fn write_heard(&mut self, now: Now, from: Slot) {
         if self.write.heard(from) {
             let us = now.mono_us().saturating_sub(self.write.sent_us);
-            self.round_trips(from)
-                .writes
-                .at(now.mono_ms)
-                .count(to_u32(us));
+            self.write_took(now, from, us);
         }
+    }
+
+    fn write_took(&mut self, now: Now, from: Slot, us: u64) {
+        self.feel(us);
+        let writes = &mut self.round_trips(from).writes;
+        writes.at(now.mono_ms).count(to_u32(us));
     }
 
     /// A replica has answered a read after so long.
     pub(super) fn read_took(&mut self, now: Now, from: Slot, us: u64) {
+        self.feel(us);
         self.round_trips(from)
             .reads
             .at(now.mono_ms)
@@ -190,8 +255,7 @@ impl Sampling {
             self.read_took(now, slot, PATIENCE_MS * 1_000);
         }
         for slot in self.write.give_up(now) {
-            let writes = &mut self.round_trips(slot).writes;
-            writes.at(now.mono_ms).count((PATIENCE_MS * 1_000) as u32);
+            self.write_took(now, slot, PATIENCE_MS * 1_000);
         }
     }
 
@@ -220,6 +284,28 @@ pub struct PeerMeasured {
 }
 
 impl Engine {
+    /// Partitions begin to move, or have arrived.
+    pub(super) fn motion_changed(&mut self, now: Now) {
+        let usual = self.sampling.usual_us(now);
+        self.sampling.set_moving(now, self.in_motion);
+        if self.in_motion {
+            let transition = std::sync::Arc::clone(&self.parts.transition);
+            transition.with(|transfer| transfer.pace().begin(usual, now.mono_ms));
+        }
+    }
+
+    /// Lets transfers know what requests take.
+    pub(super) fn tell_pace(&mut self) {
+        let felt = self.sampling.take_felt();
+        if !felt.is_empty() {
+            let transition = &self.parts.transition;
+            transition.with(|transfer| {
+                let pace = transfer.pace();
+                felt.into_iter().for_each(|us| pace.felt(us));
+            });
+        }
+    }
+
     /// What was measured of each peer that has answered anything lately.
     pub(super) fn peers_measured(
         &mut self,

@@ -9,9 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use henge_ring::{AssignmentId, NodeId, Partition, Synced};
 
+use super::Pace;
+
 /// Pulls in a row without a page after which another source is tried. Links that are broken one way
 /// and processes that hang look like this: the connection is up, and no answer comes.
 const PATIENCE: u8 = 3;
+
+/// How long a source can ask to be left alone, in milliseconds.
+const LONGEST_REST_MS: u64 = 1_000;
 
 /// Bounds of what a node pulls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub struct TransferLimits {
     pub incoming: usize,
     /// Partitions read from this node at once.
     pub outgoing: usize,
-    /// Bytes pulled per second, on average over a second.
+    /// Bytes moved per second, in and out together, when no client feels it: see [`Pace`].
     pub bytes_per_second: u64,
     /// Wait before a job that was refused or got no answer is tried again, in milliseconds.
     pub retry_ms: u64,
@@ -101,9 +106,9 @@ pub struct Incoming {
     me: NodeId,
     limits: TransferLimits,
     jobs: BTreeMap<Partition, Job>,
-    /// Bytes that may be pulled now; a page may take it below zero.
-    budget: i64,
-    filled_ms: u64,
+    pace: Pace,
+    /// Sources that move enough already, and until when they are left alone.
+    resting: BTreeMap<NodeId, u64>,
     bytes: u64,
 }
 
@@ -114,8 +119,8 @@ impl Incoming {
             me,
             limits,
             jobs: BTreeMap::new(),
-            budget: i64::try_from(limits.bytes_per_second).unwrap_or(i64::MAX),
-            filled_ms: now_ms,
+            pace: Pace::new(limits.bytes_per_second, now_ms),
+            resting: BTreeMap::new(),
             bytes: 0,
         }
     }
@@ -161,11 +166,16 @@ impl Incoming {
     /// The next page to ask for now, if the limits allow one. Begun jobs go on first; then those
     /// whose old set has the fewest members up, which are lost first if more fail.
     pub fn next_pull(&mut self, now_ms: u64, up: impl Fn(&NodeId) -> bool) -> Option<Pull> {
-        self.refill(now_ms);
-        let in_flight = self.jobs.values().filter(|job| job.in_flight).count();
-        if in_flight >= self.limits.incoming || self.budget <= 0 {
+        if self.jobs.is_empty() {
             return None;
         }
+        let in_flight = self.jobs.values().filter(|job| job.in_flight).count();
+        if in_flight >= self.limits.incoming || !self.pace.is_open(now_ms) {
+            return None;
+        }
+        self.resting.retain(|_, until_ms| *until_ms > now_ms);
+        let resting = &self.resting;
+        let up = |id: &NodeId| !resting.contains_key(id) && up(id);
         let ready = |job: &Job| !job.in_flight && job.not_before_ms <= now_ms;
         let ready = self.jobs.iter().filter(|(_, job)| ready(job));
         let able = ready.filter(|(_, job)| job.source(&up).is_some());
@@ -193,7 +203,7 @@ impl Incoming {
     /// The page that was asked for is in this node's store.
     pub fn pulled(&mut self, pull: &Pull, page: Page) {
         self.bytes += page.bytes;
-        self.budget -= i64::try_from(page.bytes).unwrap_or(i64::MAX);
+        self.pace.take(page.bytes);
         let Some(job) = self.job_of(pull) else {
             return;
         };
@@ -215,6 +225,20 @@ impl Incoming {
             job.failures = job.failures.saturating_add(1);
             job.not_before_ms = now_ms + retry_ms;
         }
+    }
+
+    /// The source moves as much as it should, and wants to be left alone for so long.
+    pub fn refused(&mut self, pull: &Pull, rest_ms: u64, now_ms: u64) {
+        let rest_ms = rest_ms.clamp(1, LONGEST_REST_MS);
+        self.resting.insert(pull.source, now_ms + rest_ms);
+        if let Some(job) = self.job_of(pull) {
+            job.in_flight = false;
+        }
+    }
+
+    /// How fast this node moves data, in and out.
+    pub fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
     /// The process that had asked for pages is gone: nothing is in flight any more.
@@ -244,18 +268,6 @@ impl Incoming {
             && job.reading == Some(pull.source)
             && job.begun.get(&pull.source) == Some(&pull.first);
         same.then_some(job)
-    }
-
-    /// One second's worth at most, so that a pause is not made up for in one go.
-    fn refill(&mut self, now_ms: u64) {
-        let most = i64::try_from(self.limits.bytes_per_second).unwrap_or(i64::MAX);
-        let elapsed = now_ms.saturating_sub(self.filled_ms);
-        let earned = u128::from(self.limits.bytes_per_second) * u128::from(elapsed) / 1000;
-        self.budget = self
-            .budget
-            .saturating_add(i64::try_from(earned).unwrap_or(i64::MAX))
-            .min(most);
-        self.filled_ms = self.filled_ms.max(now_ms);
     }
 }
 

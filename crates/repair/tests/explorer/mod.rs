@@ -152,6 +152,7 @@ impl Cluster {
         let sets = draw_sets(&mut rng, quorums.n);
         let limits = TransferLimits {
             retry_ms: 1,
+            bytes_per_second: 1 << 40,
             ..TransferLimits::default()
         };
         let node = |number| Node {

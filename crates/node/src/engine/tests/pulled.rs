@@ -70,3 +70,61 @@ fn what_one_source_lacks_is_read_from_the_other() {
         }
     }
 }
+
+#[test]
+fn what_requests_wait_for_slows_transfers() {
+    let mut cluster = founded();
+    for number in 1..=4 {
+        let transition = Arc::clone(&cluster.engine(id(number)).parts.transition);
+        transition.learn(&joined());
+    }
+    cluster.only_calls = true;
+    cluster.pass(1);
+    let now_ms = cluster.now.mono_ms;
+    let transition = Arc::clone(&cluster.engine(id(1)).parts.transition);
+    let rate = |now_ms: u64| {
+        let rate = transition.with(|transfer| {
+            transfer.pace().is_open(now_ms);
+            transfer.pace().rate()
+        });
+        rate.expect("it exists")
+    };
+    transition.with(|transfer| transfer.pace().begin(Some(1_000), now_ms));
+    let begun = rate(now_ms);
+    for number in 0..8 {
+        let key = format!("k{number}");
+        let request = Request {
+            key: key.as_bytes(),
+            operation: put("v"),
+            options: Options::default(),
+        };
+        let (now, ticket) = (cluster.now, Ticket { sink: 1, token: 0 });
+        cluster.engine(id(1)).submit(now, &request, ticket);
+    }
+    // Nobody answers: after two seconds that is how long it took.
+    cluster.pass(2_001);
+    let now_ms = cluster.now.mono_ms;
+    assert!(rate(now_ms) < begun, "{} after {begun}", rate(now_ms));
+}
+
+#[test]
+fn a_source_that_moves_enough_is_left_alone_for_a_while() {
+    let mut cluster = founded();
+    cluster.run(1, "k", put("v")).expect("written");
+    for number in 1..=3 {
+        let transition = Arc::clone(&cluster.engine(id(number)).parts.transition);
+        transition.with(|transfer| transfer.pace().take(8 << 20));
+    }
+    cluster.engine(id(4)).parts.transition.learn(&joined());
+    cluster.pass(1);
+    // Beginning to move, they go slowly, and still owe what they have moved.
+    let transition = Arc::clone(&cluster.engine(id(4)).parts.transition);
+    cluster.pass(100);
+    let status = transition.status();
+    assert!(status.bytes_pulled == 0 && status.to_pull > 0, "{status:?}");
+    let settled = (0..2_000).any(|_| {
+        cluster.pass(20);
+        transition.status().in_motion == 0
+    });
+    assert!(settled, "{:?}", transition.status());
+}

@@ -128,7 +128,31 @@ fn only_so_many_pulls_are_in_flight_and_only_so_many_bytes_a_second() {
         incoming.pulled(pull, page);
     }
     assert_eq!(incoming.next_pull(500, |_| true), None);
-    assert!(incoming.next_pull(1_001, |_| true).is_some());
+    let rest_ms = incoming.pace().rest_ms();
+    assert!(incoming.next_pull(500 + rest_ms, |_| true).is_some());
+}
+
+#[test]
+fn a_source_that_wants_rest_is_left_alone_and_nothing_else() {
+    let mut incoming = incoming(2, 2, 1);
+    let pull = incoming.next_pull(0, |_| true).expect("a pull");
+    assert_eq!(pull.source, node(1));
+    incoming.refused(&pull, 300, 0);
+    let other = incoming.next_pull(1, |_| true).expect("a pull");
+    assert_eq!(other.source, node(2));
+    incoming.failed(&other, 1);
+    assert_eq!(incoming.next_pull(299, |id| *id == node(1)), None);
+    let again = incoming.next_pull(300, |id| *id == node(1));
+    assert_eq!(
+        again.map(|pull| (pull.source, pull.first)),
+        Some((node(1), 0))
+    );
+    let pull = incoming.next_pull(400, |_| true).expect("a pull");
+    incoming.refused(&pull, u64::MAX, 400);
+    assert!(
+        incoming.next_pull(1_400, |id| *id == pull.source).is_some(),
+        "nobody rests for ever"
+    );
 }
 
 #[test]
