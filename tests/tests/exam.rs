@@ -17,6 +17,7 @@ const QUICK: &[(&str, u64)] = &[
     ("deadline-by-local-clock", 2),
     ("stale-comparison", 1),
     ("failed-for-unknown", 1),
+    ("fence-off", 2),
     ("lost-counts-as-kept", 1),
     ("last-writer-wins", 1),
     ("actor-kept-after-wipe", 5),

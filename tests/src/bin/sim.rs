@@ -63,6 +63,9 @@ impl Options {
         }
         if self.reconfigure || (!self.stable_ring && seed % 2 == 1) {
             plan = plan.with_changes_amid_faults();
+            if seed % 4 == 1 {
+                plan = plan.with_one_uninformed();
+            }
         }
         if self.clock_jumps || seed % 4 >= 2 {
             plan = plan.with_clock_jumps();

@@ -74,6 +74,8 @@ pub(super) struct Network {
     up: Vec<bool>,
     /// How many times it has gone down.
     generation: Vec<u32>,
+    /// The nodes whose control plane is cut.
+    uninformed: Vec<bool>,
 }
 
 impl Network {
@@ -85,6 +87,7 @@ impl Network {
             cuts: vec![0; pairs],
             up: vec![false; pairs],
             generation: vec![0; pairs],
+            uninformed: vec![false; nodes],
         }
     }
 
@@ -97,6 +100,16 @@ impl Network {
     pub(super) fn mend(&mut self, from: usize, to: usize) {
         let cuts = &mut self.cuts[from * self.nodes + to];
         *cuts = cuts.saturating_sub(1);
+    }
+
+    /// Cuts a node's control plane, or mends it.
+    pub(super) fn inform(&mut self, node: usize, informed: bool) {
+        self.uninformed[node] = !informed;
+    }
+
+    /// Whether questions of the control plane pass between the two.
+    pub(super) fn informs(&self, a: usize, b: usize) -> bool {
+        !self.uninformed[a] && !self.uninformed[b]
     }
 
     /// Whether messages pass in this direction.

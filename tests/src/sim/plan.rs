@@ -95,6 +95,8 @@ pub enum FaultKind {
     Pause(usize),
     /// A node's wall clock jumps by so many milliseconds, and back again at the end.
     ClockJump(usize, i64),
+    /// A node hears no news of the ring and tells none: its control plane is cut, its batches pass.
+    Uninformed(usize),
     /// The ring changes, for good.
     Change(Change),
 }
@@ -120,6 +122,7 @@ impl FaultKind {
             Self::Crash(_) => "crash",
             Self::Pause(_) => "pause",
             Self::ClockJump(..) => "clock jump",
+            Self::Uninformed(_) => "uninformed",
             Self::Change(Change::Join(_)) => "join",
             Self::Change(Change::Leave(_)) => "leave",
             Self::Change(Change::Replace(..)) => "replace",
@@ -239,6 +242,24 @@ impl Plan {
             });
             at += rng.between(500, 8_000) * 1000;
         }
+        self.faults.sort_by_key(|fault| fault.at);
+        self
+    }
+
+    /// The same run with one founder that hears nothing of the changes, from the first of them on.
+    #[must_use]
+    pub fn with_one_uninformed(mut self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x6e65_7773); // "news"
+        let is_change = |fault: &&Fault| matches!(fault.kind, FaultKind::Change(_));
+        let Some(first) = self.faults.iter().find(is_change) else {
+            return self;
+        };
+        let at = first.at.saturating_sub(SECOND);
+        self.faults.push(Fault {
+            at,
+            lasts: self.faulty.saturating_sub(at),
+            kind: FaultKind::Uninformed(rng.below(self.nodes as u64) as usize),
+        });
         self.faults.sort_by_key(|fault| fault.at);
         self
     }

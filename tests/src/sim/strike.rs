@@ -24,6 +24,7 @@ pub(super) fn begin<A>(world: &mut World<A>, kind: &FaultKind) {
             world.marks.hit(Mark::ClockJumped);
             world.jump(*node, *by_ms);
         }
+        FaultKind::Uninformed(node) => world.inform(*node, false),
         kind => {
             if matches!(kind, FaultKind::OneWay(..)) {
                 world.marks.hit(Mark::OneWayCut);
@@ -47,6 +48,7 @@ pub(super) fn end<A>(world: &mut World<A>, kind: &FaultKind) {
         FaultKind::Pause(node) => world.resume(*node),
         FaultKind::Change(_) => {}
         FaultKind::ClockJump(node, _) => world.jump(*node, 0),
+        FaultKind::Uninformed(node) => world.inform(*node, true),
         kind => world.mend(&paths(kind, world.nodes.len())),
     }
 }
@@ -68,6 +70,7 @@ fn paths(kind: &FaultKind, nodes: usize) -> Vec<(usize, usize)> {
         FaultKind::Crash(_)
         | FaultKind::Pause(_)
         | FaultKind::ClockJump(..)
+        | FaultKind::Uninformed(_)
         | FaultKind::Change(_) => Vec::new(),
     }
 }

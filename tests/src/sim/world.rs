@@ -523,6 +523,10 @@ impl<A> World<A> {
         if !self.network.is_up(from, to) || !self.network.passes(from, to) {
             return;
         }
+        let is_call = matches!(message, Input::Call { .. } | Input::CallAnswer { .. });
+        if is_call && !self.network.informs(from, to) {
+            return;
+        }
         let fate = self.setting.weather.fate(&mut self.rng);
         if fate.held_up {
             self.marks.hit(Mark::MessageOvertaken);
@@ -546,6 +550,11 @@ impl<A> World<A> {
         }
         self.queue
             .push(self.now + first, Event::Reach(to, boot, message));
+    }
+
+    /// Cuts a node's control plane, or mends it.
+    pub(super) fn inform(&mut self, node: usize, informed: bool) {
+        self.network.inform(node, informed);
     }
 
     /// Something changed between two nodes: in a while they will notice.
