@@ -7,7 +7,7 @@
 //! ([`Transition::all_heed`]).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -169,6 +169,11 @@ impl Transition {
     /// Whether a peer has told what it knows.
     pub(crate) fn has_heard(&self) -> bool {
         self.with(|transfer| transfer.has_heard()).unwrap_or(false)
+    }
+
+    /// The partitions that move.
+    pub fn moving(&self) -> BTreeSet<Partition> {
+        self.snapshot().moving.keys().copied().collect()
     }
 
     /// The members of the oldest active set of a partition that moves: they hold whatever was

@@ -125,6 +125,10 @@ pub struct AntiEntropy {
     offered: BTreeMap<(NodeId, Partition), Mark>,
     /// To be compared, or offered, before the next round.
     soon: BTreeSet<(NodeId, Partition)>,
+    /// Whose records move by another way.
+    moving: BTreeSet<Partition>,
+    /// Those that moved since all were last at rest.
+    moved: BTreeSet<Partition>,
     running: BTreeMap<u64, Running>,
     busy: BTreeSet<Partition>,
     next_number: u64,
@@ -150,6 +154,8 @@ impl AntiEntropy {
             marks: BTreeMap::new(),
             offered: BTreeMap::new(),
             soon: BTreeSet::new(),
+            moving: BTreeSet::new(),
+            moved: BTreeSet::new(),
             running: BTreeMap::new(),
             busy: BTreeSet::new(),
             next_number: 0,
@@ -184,6 +190,20 @@ impl AntiEntropy {
         self.soon.insert((peer, partition));
     }
 
+    /// The partitions whose replica set is changing. Their records are brought to newcomers by the
+    /// transfer, which knows what each source has sent; comparing them meanwhile would move them twice.
+    /// When all are at rest they are compared.
+    pub fn set_moving(&mut self, moving: BTreeSet<Partition>) {
+        if moving == self.moving {
+            return;
+        }
+        for round in self.rounds.values_mut() {
+            round.leave_out(&moving);
+        }
+        self.moved.extend(&moving);
+        self.moving = moving;
+    }
+
     /// Begins a round with every peer that can be reached, now.
     pub fn start_round(&mut self, now: Time) {
         let reachable = self.rounds.values_mut().filter(|round| round.is_up);
@@ -203,6 +223,7 @@ impl AntiEntropy {
         self.end_rounds();
         self.begin_rounds(now, ring, replica);
         self.take_up_what_is_owed(ring);
+        self.take_up_what_moved(ring);
         self.begin_exchanges(now, replica);
     }
 
@@ -236,15 +257,16 @@ impl AntiEntropy {
         bytes
     }
 
-    /// Whether this node owns all of what is asked about, and so does the asker unless it brings
-    /// something.
+    /// Whether this node owns all of what is asked about, and, unless the asker brings something, so
+    /// does the asker and nothing of it moves.
     fn may_ask(&self, ring: &Ring, from: NodeId, ask: &Ask) -> bool {
         let owns = |node, partition| round::owners(ring, partition).any(|owner| owner == node);
         let brings = matches!(ask, Ask::Offer { .. } | Ask::Take { .. });
         ask.partitions().all(|partition| {
+            let rests = !self.moving.contains(&partition);
             partition.index() < ring.partitions().len()
                 && owns(self.me, partition)
-                && (brings || owns(from, partition))
+                && (brings || rests && owns(from, partition))
         })
     }
 
@@ -361,6 +383,7 @@ impl AntiEntropy {
                 let position = replica.log_end(partition);
                 position > 0 && offered.get(&(peer, partition)) != Some(&Mark { life, position })
             });
+            round.leave_out(&self.moving);
         }
     }
 
@@ -378,6 +401,27 @@ impl AntiEntropy {
             } else {
                 self.offered.remove(&(peer, partition));
                 round.offer.insert(partition);
+            }
+        }
+    }
+
+    /// Once nothing moves any more, what did is compared among those who own it now.
+    fn take_up_what_moved(&mut self, ring: &Ring) {
+        if self.moved.is_empty() || !self.moving.is_empty() {
+            return;
+        }
+        let exist = |partition: &Partition| partition.index() < ring.partitions().len();
+        for partition in std::mem::take(&mut self.moved).into_iter().filter(exist) {
+            if round::owners(ring, partition).all(|owner| owner != self.me) {
+                continue;
+            }
+            let others = round::owners(ring, partition).filter(|owner| *owner != self.me);
+            for peer in others {
+                self.rounds
+                    .entry(peer)
+                    .or_default()
+                    .compare
+                    .insert(partition);
             }
         }
     }

@@ -74,6 +74,7 @@ struct Process {
     engine: Engine,
     repair: Option<AntiEntropy>,
     replica: StoreReplica,
+    transition: Arc<Transition>,
 }
 
 impl Process {
@@ -115,6 +116,7 @@ impl Process {
             return;
         };
         let (now, replica) = (time(now), &mut self.replica);
+        repair.set_moving(self.transition.moving());
         for (peer, partition) in owed {
             repair.compare_soon(peer, partition);
         }
@@ -365,6 +367,7 @@ impl Node {
         self.engine = Some(Process {
             engine,
             replica: StoreReplica::new(compared, clock, self.life),
+            transition: Arc::clone(&self.transition),
             repair: self
                 .convergence
                 .has_anti_entropy()

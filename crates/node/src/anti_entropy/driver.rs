@@ -32,6 +32,8 @@ pub(crate) struct Driver {
     replica: StoreReplica,
     asking: FuturesUnordered<Asking>,
     patience: Duration,
+    /// The version of what moves that the machine knows.
+    followed: u64,
 }
 
 impl Driver {
@@ -57,6 +59,7 @@ impl Driver {
             replica: StoreReplica::new(store, clock, life),
             asking: FuturesUnordered::new(),
             patience: Duration::from_millis(settings.patience_ms),
+            followed: 0,
             shared,
             handle,
             inbox,
@@ -110,10 +113,19 @@ impl Driver {
         if news.round_wanted {
             self.machine.start_round(now);
         }
+        self.follow();
         let ring = self.shared.ring();
         self.machine.tick(now, &ring, &mut self.replica);
         let progress = self.machine.progress(now);
         self.shared.repair.show(self.machine.totals(), progress);
+    }
+
+    /// Learns what moves.
+    fn follow(&mut self) {
+        let version = self.shared.transition.version();
+        if std::mem::replace(&mut self.followed, version) != version {
+            self.machine.set_moving(self.shared.transition.moving());
+        }
     }
 
     /// Not answering is an answer too: the peer tries again in its next round.
@@ -121,6 +133,7 @@ impl Driver {
         if self.shared.phase() != Phase::Serving {
             return;
         }
+        self.follow();
         let now = self.now();
         let ring = self.shared.ring();
         let Question {

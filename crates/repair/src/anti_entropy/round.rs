@@ -87,6 +87,21 @@ impl Round {
         self.is_back = false;
     }
 
+    /// Nothing is done about these any more.
+    pub(super) fn leave_out(&mut self, partitions: &BTreeSet<Partition>) {
+        if partitions.is_empty() {
+            return;
+        }
+        for todo in [
+            &mut self.catch_up,
+            &mut self.compare,
+            &mut self.differing,
+            &mut self.offer,
+        ] {
+            todo.retain(|partition| !partitions.contains(partition));
+        }
+    }
+
     /// Ends the round if nothing is left of it; tells whether one has ended.
     pub(super) fn end(&mut self) -> bool {
         if self.left() > 0 || self.began_ms.is_none() {

@@ -204,3 +204,30 @@ fn strangers_and_wrong_clocks_are_refused() {
     };
     assert_eq!(answer(insider, beyond), Answer::Refused(Refusal::NotShared));
 }
+
+/// A newcomer that compares what is being brought to it receives it twice.
+#[test]
+fn what_moves_is_left_alone_and_compared_when_all_is_at_rest() {
+    let copies = (1..=2).map(Copy::new).collect();
+    let mut cluster = Cluster::new(copies, 2, BITS, settings());
+    cluster.replicas[0].write(b"k", &record(1, 1, NEVER, b"v"));
+    let moving = std::collections::BTreeSet::from([partition_of(b"k")]);
+    cluster.machines[0].set_moving(moving.clone());
+    cluster.link_all();
+    cluster.run(6_000, |_, _| true);
+    assert!(
+        !is_converged(&cluster),
+        "who knows that it moves does not answer"
+    );
+    cluster.machines[1].set_moving(moving);
+    cluster.run(6_000, |_, _| true);
+    assert!(!is_converged(&cluster), "nor is it compared");
+    assert!(
+        cluster.machines[1].totals().partitions_compared > 0,
+        "others are"
+    );
+    cluster.machines[0].set_moving(Default::default());
+    cluster.machines[1].set_moving(Default::default());
+    cluster.run(200, |_, _| true);
+    assert!(is_converged(&cluster), "not only in the next round");
+}
