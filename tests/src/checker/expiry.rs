@@ -125,6 +125,9 @@ impl Standings {
     fn follow(&mut self, log: &KeyLog<'_>, bound: Micros) {
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut reading: BTreeMap<OpId, Range> = BTreeMap::new();
+        // Whether a write was given up that may create the key whenever it comes about: its node stood
+        // still, say, and goes on with it when the key has expired.
+        let mut may_create = false;
         for (at, begins, op) in moments(log) {
             match (is_write(op), begins) {
                 (false, true) => {
@@ -132,8 +135,11 @@ impl Standings {
                 }
                 (false, false) => {
                     let range = reading.remove(&op.id).unwrap_or(Range::of(&candidates));
-                    self.reads
-                        .insert(op.id, range.standing(op.invoked, op.returned, bound));
+                    let standing = range.standing(op.invoked, op.returned, bound);
+                    if may_create && standing != Standing::Live {
+                        self.lapsed = self.lapsed.min(op.returned);
+                    }
+                    self.reads.insert(op.id, standing);
                     self.returned.insert(op.id, op.returned);
                 }
                 (true, true) => {
@@ -153,7 +159,11 @@ impl Standings {
                     });
                     reading.values_mut().for_each(|range| range.widen(deadline));
                 }
-                (true, false) => settle(&mut candidates, op, bound),
+                (true, false) => {
+                    may_create |= matches!(op.action, Action::Put { .. })
+                        && matches!(op.outcome, Outcome::Unknown);
+                    settle(&mut candidates, op, bound);
+                }
             }
         }
     }
