@@ -14,7 +14,7 @@ const QUICK: &[(&str, u64)] = &[
     ("joiner-without-writes", 1),
     ("vector-instead-of-dots", 1),
     ("sibling-dropped", 1),
-    ("deadline-by-local-clock", 2),
+    ("deadline-by-local-clock", 36),
     ("stale-comparison", 1),
     ("failed-for-unknown", 1),
     ("fence-off", 2),
