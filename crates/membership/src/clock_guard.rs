@@ -173,6 +173,12 @@ impl ClockGuard {
         self.confirmed && !off
     }
 
+    /// Whether it cannot be told what time it is: nobody has confirmed this clock, and no majority has
+    /// corrected it.
+    pub fn is_timeless(&self) -> bool {
+        !self.confirmed && !matches!(self.standing, Standing::Wrong { .. })
+    }
+
     /// Whether it may forget for good what has expired: only where nothing is in doubt.
     pub fn may_forget(&self) -> bool {
         let in_doubt = matches!(self.standing, Standing::Undecided { .. });
@@ -181,11 +187,10 @@ impl ClockGuard {
 
     /// The time to work with: the machine's, or, where that has jumped, as it would be without.
     pub fn read(&self, now: Reading) -> u64 {
-        let moved = now.base().wrapping_sub(self.trusted);
-        if moved.unsigned_abs() <= self.jump_ms() {
-            return now.wall_ms;
+        match self.has_jumped(now) {
+            false => now.wall_ms,
+            true => now.mono_ms.wrapping_add_signed(self.trusted),
         }
-        now.mono_ms.wrapping_add_signed(self.trusted)
     }
 
     /// Whether the machine's time cannot be believed without asking: judge again first.

@@ -1,6 +1,7 @@
 //! How a request ended. Both doors answer from this one table.
 
 use henge_ring::NodeId;
+use henge_versioning::Clock;
 use serde::{Deserialize, Serialize};
 
 /// How a request ended.
@@ -113,6 +114,19 @@ pub enum Unready {
         /// How far it may be, in milliseconds.
         bound_ms: u64,
     },
+}
+
+impl Unready {
+    /// That of a node whose clock must not stamp; costs one load.
+    #[inline]
+    pub(crate) fn of_clock(clock: &Clock) -> Option<Self> {
+        let offset_ms = clock.astray_ms()?;
+        let bound_ms = clock.max_skew_ms();
+        Some(Self::Clock {
+            offset_ms,
+            bound_ms,
+        })
+    }
 }
 
 /// Which replicas answered, and as what.

@@ -205,7 +205,8 @@ impl Shared {
         let told_of_others = !(self.config.peers.is_empty() && self.config.join.is_empty());
         // A member whose peers have all left has none to ask.
         let is_left = members == 1 && self.clocks.is_confirmed();
-        self.clocks.judge(members > 1 || told_of_others && !is_left);
+        let is_lonely = members <= 1 && (is_left || !told_of_others);
+        self.clocks.judge(is_lonely);
     }
 
     /// Why requests are refused now, if they are.

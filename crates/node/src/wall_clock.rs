@@ -100,11 +100,10 @@ impl WallClock {
         offsets.iter().any(|it| it.peer == peer && it.beyond)
     }
 
-    /// Judges anew, which is due twice a second. `has_others`: there are other members, or will be.
-    pub(crate) fn judge(&self, has_others: bool) -> Standing {
+    /// Judges anew, which is due twice a second. `is_lonely`: no other node is or was to be a member.
+    pub(crate) fn judge(&self, is_lonely: bool) -> Standing {
         let now = reading(self.machine.now());
         let mut guard = self.locked();
-        let is_lonely = !has_others;
         self.judge_now(&mut guard, now, is_lonely);
         guard.standing()
     }
@@ -121,12 +120,7 @@ impl WallClock {
 
     /// Why it does not stamp, if it does not.
     pub(crate) fn unready(&self) -> Option<Unready> {
-        let offset_ms = self.stamps.astray_ms()?;
-        let bound_ms = self.stamps.max_skew_ms();
-        Some(Unready::Clock {
-            offset_ms,
-            bound_ms,
-        })
+        Unready::of_clock(&self.stamps)
     }
 
     /// For whoever looks after the cluster.
@@ -176,6 +170,7 @@ impl WallClock {
         self.trusted.store(guard.trusted_ms(), Ordering::Relaxed);
         let offset_ms = guard.standing().offset_ms();
         let astray = (!guard.may_stamp()).then_some(offset_ms);
+        self.stamps.set_timeless(guard.is_timeless());
         self.stamps.set_astray(astray);
     }
 }

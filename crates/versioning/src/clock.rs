@@ -1,6 +1,6 @@
 //! The hybrid logical clock, shared by the data threads of a node.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::HlcTime;
 
@@ -17,11 +17,15 @@ pub struct Clock {
     max_skew_ms: u64,
 }
 
-/// How far the wall clock is off that feeds this one, and must not; 0: it is in order. It is looked at
-/// by each request and written hardly ever, so it shares no cache line with `last`.
+/// How far the wall clock is off that feeds this one, and must not; 0: it is in order. And whether it is
+/// not even known what time it is. It is looked at by each request and written hardly ever, so it shares
+/// no cache line with `last`.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Apart(AtomicI64);
+struct Apart {
+    off_ms: AtomicI64,
+    timeless: AtomicBool,
+}
 
 /// A peer's stamp lies further ahead of this node's wall clock than the bound allows; it was not
 /// taken over.
@@ -86,13 +90,24 @@ impl Clock {
     /// new write may be stamped here; `None`: it is in order.
     pub fn set_astray(&self, offset_ms: Option<i64>) {
         let offset_ms = offset_ms.map_or(0, |off| if off == 0 { 1 } else { off });
-        self.astray.0.store(offset_ms, Ordering::Relaxed);
+        self.astray.off_ms.store(offset_ms, Ordering::Relaxed);
+    }
+
+    /// Lets it be known that nobody has told yet what time it is: while this node must not stamp, it must
+    /// not judge either whether what others show it has expired.
+    pub fn set_timeless(&self, timeless: bool) {
+        self.astray.timeless.store(timeless, Ordering::Relaxed);
+    }
+
+    /// Whether nobody has told yet what time it is.
+    pub fn is_timeless(&self) -> bool {
+        self.astray.timeless.load(Ordering::Relaxed)
     }
 
     /// How far the wall clock is off, if that is why this node must not stamp.
     #[inline]
     pub fn astray_ms(&self) -> Option<i64> {
-        let offset_ms = self.astray.0.load(Ordering::Relaxed);
+        let offset_ms = self.astray.off_ms.load(Ordering::Relaxed);
         (offset_ms != 0).then_some(offset_ms)
     }
 

@@ -102,6 +102,8 @@ impl NodeClock {
     fn judge(&mut self, at: Micros) {
         let standing = self.guard.judge(self.machine(at), false);
         let stops = !self.guard.may_stamp() && !self.unguarded;
+        self.stamps
+            .set_timeless(self.guard.is_timeless() && !self.unguarded);
         self.stamps.set_astray(stops.then(|| standing.offset_ms()));
     }
 }

@@ -163,6 +163,24 @@ fn of_two_clocks_that_never_agreed_neither_stamps() {
 }
 
 #[test]
+fn a_node_knows_the_time_once_one_has_agreed_or_a_majority_has_told_it() {
+    let mut guard = ClockGuard::new(BOUND, at(0, HOUR));
+    assert!(guard.is_timeless(), "it has heard nobody yet");
+    hear(&mut guard, at(0, HOUR), 0, &[0]);
+    guard.judge(at(0, HOUR), false);
+    assert!(guard.is_timeless(), "one says so, the other so");
+    hear(&mut guard, at(0, HOUR), 0, &[0, 0]);
+    guard.judge(at(0, HOUR), false);
+    assert!(!guard.is_timeless() && !guard.may_stamp());
+    assert_eq!(guard.read(at(0, HOUR)), at(0, 0).wall_ms);
+
+    let mut jumps = agreed(&[0]);
+    jumps.judge(at(1, HOUR), false);
+    assert!(!jumps.is_timeless() && !jumps.may_stamp());
+    assert_eq!(jumps.read(at(1, HOUR)), at(1, 0).wall_ms);
+}
+
+#[test]
 fn two_against_two_is_no_majority() {
     let mut guard = agreed(&[0, 0, 0]);
     hear(&mut guard, at(9, 0), 9, &[0, HOUR, HOUR]);

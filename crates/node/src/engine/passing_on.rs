@@ -26,6 +26,12 @@ impl Engine {
         };
         let key = Key::new(request.key);
         let astray = self.astray();
+        if let Some(why) = astray
+            && self.parts.clock.is_timeless()
+        {
+            // Whoever asked would judge by this node's time whether what others show has expired.
+            return self.complete(asker.ticket, failed(Failure::NotReady(why)));
+        }
         if is_read(request)
             && astray.is_none()
             && self.begin_usual_read(now, key, &consistency, asker)
@@ -89,15 +95,10 @@ impl Engine {
             .map(|info| info.node)
     }
 
-    /// Why this node must not coordinate, its clock being wrong; costs a request one load.
+    /// Why this node must not coordinate, its clock being wrong.
     #[inline]
     pub(super) fn astray(&self) -> Option<Unready> {
-        let offset_ms = self.parts.clock.astray_ms()?;
-        let bound_ms = self.parts.clock.max_skew_ms();
-        Some(Unready::Clock {
-            offset_ms,
-            bound_ms,
-        })
+        Unready::of_clock(&self.parts.clock)
     }
 
     /// Whether a node is known to have a wrong clock. It remains a replica, since neither a merge nor a

@@ -119,3 +119,16 @@ fn a_clock_is_astray_until_it_is_said_not_to_be() {
     clock.set_astray(None);
     assert_eq!(clock.astray_ms(), None);
 }
+
+#[test]
+fn not_knowing_the_time_is_apart_from_how_far_it_seems_off() {
+    let clock = Clock::new(SKEW);
+    assert!(!clock.is_timeless());
+    clock.set_timeless(true);
+    assert!(clock.is_timeless());
+    assert_eq!(clock.astray_ms(), None);
+    clock.set_astray(Some(9));
+    clock.set_timeless(false);
+    assert!(!clock.is_timeless());
+    assert_eq!(clock.astray_ms(), Some(9));
+}

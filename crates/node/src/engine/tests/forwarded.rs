@@ -70,3 +70,23 @@ fn an_answer_of_a_node_that_was_not_asked_is_not_taken() {
         assert!(outcome.result.expect("done").applied);
     }
 }
+
+/// What others answer is judged by the clock of whoever passes it on: by one that was an hour behind, a
+/// node showed a session that had long expired, and a client wrote into it. (Found by the simulator.)
+#[test]
+fn a_node_that_cannot_tell_the_time_passes_nothing_on() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(2, "k", put("v")).expect("written");
+    let stamps = Arc::clone(&cluster.engine(id(1)).parts.clock);
+    stamps.set_astray(Some(9));
+    assert!(cluster.get(1, "k").is_some(), "by the time it was told");
+    stamps.set_timeless(true);
+    for operation in [Operation::Get, put("new")] {
+        let refused = cluster.run(1, "k", operation);
+        let wrong_clock = Failure::NotReady(Unready::Clock {
+            offset_ms: 9,
+            bound_ms: 500,
+        });
+        assert_eq!(refused.expect_err("not answered"), wrong_clock);
+    }
+}
