@@ -55,6 +55,8 @@ pub enum Refusal {
     Skew,
     /// Its store has failed, or the record is nothing it can read.
     Broken,
+    /// It has a later life of the session, beside which the write counts for nothing.
+    Overruled,
 }
 
 /// A write that did not get its quorum.

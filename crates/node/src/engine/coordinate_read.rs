@@ -154,7 +154,10 @@ impl Engine {
         let reading = match self.operations.get_mut(id) {
             Some(InFlight::Read(reading)) => reading,
             Some(InFlight::Probe(_)) => return self.probe_answered(now, id, from, answer),
-            _ => return,
+            Some(InFlight::Write(_) | InFlight::Hint(_)) => {
+                return self.overruled(now, id, from, answer);
+            }
+            Some(InFlight::Forward(_)) | None => return,
         };
         let Some(place) = reading.read.place_of(from) else {
             return;

@@ -13,6 +13,7 @@ use henge_versioning::{
 
 use super::{
     Engine, Now, Placement, Slot,
+    coordinate_read::Answer,
     operation::{Asker, InFlight, Waiting, Writing, failed, receipt_of},
     rules::{self, Effect, Facts, When},
 };
@@ -160,6 +161,27 @@ impl Engine {
     /// A replica will not keep it.
     pub(super) fn write_refused(&mut self, now: Now, id: OpId, from: Slot, why: Refusal) {
         self.write_event(now, id, from, |write, place| write.refused(place, why));
+    }
+
+    /// A replica answers a write or a hint with a later life of the session, beside which it counts for
+    /// nothing. That life is taken over, so that it is known here when the client tries again.
+    pub(super) fn overruled(&mut self, now: Now, id: OpId, from: Slot, by: Answer<'_>) {
+        let key = match self.operations.get_mut(id) {
+            Some(InFlight::Write(writing)) => writing.key.clone(),
+            Some(InFlight::Hint(hint)) => hint.key.clone(),
+            _ => return,
+        };
+        let Answer::Record(record) = by else {
+            self.parts.counters.bad_messages.add(1);
+            return;
+        };
+        self.sampling.refused(id, from);
+        // Where it cannot be kept the next write learns of it as this one did.
+        let _ = self.keep(now, Key::new(&key), record);
+        match self.operations.get_mut(id) {
+            Some(InFlight::Hint(_)) => self.hint_acked(id, from),
+            _ => self.write_refused(now, id, from, Refusal::Overruled),
+        }
     }
 
     /// A peer's link went down: another node stands in, if the request allows one.

@@ -75,6 +75,8 @@ counters! {
     skew_refused,
     /// Writes refused because memory was full.
     full_refused,
+    /// Writes not kept as a replica: it had a later life of the session.
+    overruled,
     /// Messages of peers refused because their sender or this node did not know of a change of the
     /// ring.
     stale_refused,

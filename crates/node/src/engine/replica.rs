@@ -7,6 +7,7 @@ use henge_store::{Decision, Key, StoreError, Warm};
 use henge_versioning::{Merge, RecordRef, merge_records};
 
 use super::{Engine, Now, coordinate_read::Answer, operation::InFlight};
+use crate::Kind;
 
 /// Messages in a batch from which on warming the store's caches pays.
 const WARM_FROM: usize = 4;
@@ -68,10 +69,18 @@ impl Engine {
                     let owner = self.peers.slot_or_new(owner);
                     self.keep_hint(now, owner, key);
                 }
-                match answer {
-                    Ok(status) => self.answer(&Reply::Wrote { op, status }, replies),
-                    Err(reason) => self.answer(&Reply::Refused { op, reason }, replies),
-                }
+                let reply = match &answer {
+                    Ok(status) => Reply::Wrote {
+                        op,
+                        status: *status,
+                    },
+                    Err(NotKept::Refused(reason)) => Reply::Refused {
+                        op,
+                        reason: *reason,
+                    },
+                    Err(NotKept::Overruled(by)) => Reply::Record { op, record: by },
+                };
+                self.answer(&reply, replies);
             }
             Message::Read { op, digest, key } => {
                 if self.is_refused(now, from, token, op, replies) {
@@ -173,8 +182,13 @@ impl Engine {
     }
 
     /// Merges a record that a coordinator sent.
-    fn keep(&mut self, now: Now, key: Key<'_>, record: &[u8]) -> Result<WriteStatus, Refused> {
-        let incoming = RecordRef::parse(record).map_err(|_| Refused::Other)?;
+    pub(super) fn keep(
+        &mut self,
+        now: Now,
+        key: Key<'_>,
+        record: &[u8],
+    ) -> Result<WriteStatus, NotKept> {
+        let incoming = RecordRef::parse(record).map_err(|_| NotKept::Refused(Refused::Other))?;
         if self
             .parts
             .clock
@@ -182,15 +196,21 @@ impl Engine {
             .is_err()
         {
             self.parts.counters.skew_refused.add(1);
-            return Err(Refused::Skew);
+            return Err(NotKept::Refused(Refused::Skew));
         }
-        let mut status = WriteStatus::Applied;
+        let (mut status, mut overruling) = (WriteStatus::Applied, None);
+        let buckets = &self.parts.buckets;
         let merged = self.parts.store.update(key, &mut |present, out| {
             let Some(present) = present.map(|stored| stored.record()) else {
                 return Decision::Put(incoming);
             };
             if present.is_dead() && !incoming.is_dead() && present.epoch() >= incoming.epoch() {
                 status = WriteStatus::Absorbed;
+            } else if present.epoch() > incoming.epoch()
+                && buckets.of(key.bytes).kind == Kind::Session
+            {
+                overruling = Some(present.as_bytes().to_vec());
+                return Decision::Keep;
             }
             match merge_records(present, incoming, out) {
                 Merge::Joined => Decision::Write,
@@ -198,13 +218,17 @@ impl Engine {
                 Merge::Unchanged => Decision::Keep,
             }
         });
-        match merged {
-            Ok(_) => Ok(status),
-            Err(StoreError::Full { .. }) => {
-                self.parts.counters.full_refused.add(1);
-                Err(Refused::Full)
+        match (merged, overruling) {
+            (Ok(_), Some(by)) => {
+                self.parts.counters.overruled.add(1);
+                Err(NotKept::Overruled(by))
             }
-            Err(_) => Err(Refused::Other),
+            (Ok(_), None) => Ok(status),
+            (Err(StoreError::Full { .. }), _) => {
+                self.parts.counters.full_refused.add(1);
+                Err(NotKept::Refused(Refused::Full))
+            }
+            (Err(_), _) => Err(NotKept::Refused(Refused::Other)),
         }
     }
 
@@ -237,6 +261,15 @@ impl Engine {
             self.parts.counters.bad_messages.add(1);
         }
     }
+}
+
+/// Why a replica has not kept a record.
+pub(super) enum NotKept {
+    /// It could not.
+    Refused(Refused),
+    /// This is a later life of the session: the record would never be seen beside it. Somebody began
+    /// that life who knew of one before, and whoever sent the record did not.
+    Overruled(Vec<u8>),
 }
 
 /// What a message has that is about no key.

@@ -76,7 +76,8 @@ pub enum Reply<'a> {
         /// The op answered.
         op: u64,
     },
-    /// To a read: the replica's record.
+    /// To a read: the replica's record. To a write: the record that overrules it, a later life of the
+    /// session; nothing was changed, and it does not count towards W.
     Record {
         /// The op answered.
         op: u64,

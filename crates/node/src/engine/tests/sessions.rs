@@ -187,3 +187,41 @@ fn a_second_logout_is_answered_when_w_replicas_know_of_the_first() {
     cluster.kill(1);
     assert_eq!(cluster.get(2, "sess:k"), None);
 }
+
+/// Node 1 began the next life of a session that had expired, alone and unacknowledged. The others, who had
+/// forgotten that there had been one, began the first life anew, and node 1 acknowledged what they
+/// wrote, then the logout, though beside its later life none of it counted. (Found by the simulator.)
+#[test]
+fn what_a_later_life_overrules_is_not_acknowledged() {
+    let mut cluster = Cluster::new(3);
+    let all = || quorum(1, 3);
+    let begin = soon_over(&cluster);
+    cluster.with(1, "sess:k", begin, all()).expect("written");
+    cluster.pass(200);
+    for (node, (engine, store)) in &mut cluster.nodes {
+        engine.leave_it_to_anti_entropy();
+        if *node != id(1) {
+            let key = Key::new(b"sess:k");
+            assert!(store.remove(key, store.digest(key).expect("there")));
+        }
+    }
+    cluster.down = vec![id(2), id(3)];
+    let alone = cluster.with(1, "sess:k", put("alone"), all());
+    assert!(matches!(alone, Err(Failure::Unknown { .. })), "{alone:?}");
+    cluster.down.clear();
+    let overruled = cluster.with(2, "sess:k", put("overruled"), all());
+    let is_unknown = matches!(overruled, Err(Failure::Unknown { needed: 3, .. }));
+    assert!(is_unknown, "not on node 1: {overruled:?}");
+    assert_eq!(cluster.get(2, "sess:k").as_deref(), Some(&b"alone"[..]));
+    cluster
+        .with(2, "sess:k", put("again"), all())
+        .expect("written");
+    assert_eq!(cluster.get(1, "sess:k").as_deref(), Some(&b"again"[..]));
+    assert!(
+        cluster
+            .with(2, "sess:k", DELETE, all())
+            .expect("destroyed")
+            .applied
+    );
+    assert!((1..=3).all(|node| cluster.get(node, "sess:k").is_none()));
+}
