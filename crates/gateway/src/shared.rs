@@ -14,7 +14,7 @@ use crate::{
     auth::Auth,
     limits::Limits,
     metrics::Metrics,
-    resp::{Card, Client},
+    resp::{Card, Client, Scripts},
 };
 
 /// Shared by all connections.
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     /// The secret that makes causal contexts.
     pub(crate) context_key: ContextKey,
+    /// Scripts that can be named by their sums.
+    pub(crate) scripts: Scripts,
 }
 
 /// The connected clients of the Redis door, for `CLIENT LIST`.

@@ -20,7 +20,7 @@ use henge_rpc::Io;
 use henge_versioning::ContextKey;
 use slab::Slab;
 
-use super::{connection::Connection, replies::NUMBER_BITS, reply::Reply};
+use super::{Scripts, connection::Connection, replies::NUMBER_BITS, reply::Reply};
 use crate::{
     auth::Auth,
     limits::Limits,
@@ -47,6 +47,7 @@ impl Doors {
             metrics: Metrics::default(),
             clients: Clients::default(),
             context_key: ContextKey::new(context_secret),
+            scripts: Scripts::default(),
         };
         Self {
             shared: Arc::new(shared),

@@ -12,6 +12,7 @@ pub(crate) use client::{Card, Client};
 
 mod commands;
 pub(crate) use commands::COMMANDS;
+pub(crate) use commands::Scripts;
 #[cfg(test)]
 pub(crate) use commands::index as command_index;
 

@@ -4,4 +4,5 @@ mod abuse;
 mod http;
 mod one_node;
 mod pipelines;
+mod scripts;
 mod transcripts;

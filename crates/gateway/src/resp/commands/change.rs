@@ -30,6 +30,13 @@ pub(super) enum Change {
         /// The reply.
         reply: Reply,
     },
+    /// A new deadline.
+    Expire {
+        /// Milliseconds since 1970.
+        at: u64,
+        /// The reply.
+        reply: Reply,
+    },
     /// Nothing.
     Leave(Reply),
 }
@@ -58,6 +65,13 @@ impl Stepper {
                         condition,
                     };
                     let done = self.call(key, put).await?;
+                    if is_settled(&done) {
+                        return Ok(reply);
+                    }
+                    done
+                }
+                Change::Expire { at, reply } => {
+                    let done = self.call(key, Operation::Expire { at, condition }).await?;
                     if is_settled(&done) {
                         return Ok(reply);
                     }

@@ -27,6 +27,7 @@ mod operating;
 mod parse;
 mod quorum;
 mod scan;
+mod scripts;
 mod server;
 mod set_options;
 mod sets;
@@ -36,6 +37,7 @@ mod topology;
 mod transaction;
 
 pub(crate) use parse::{unknown_command, wrong_arity};
+pub(crate) use scripts::Scripts;
 pub(crate) use table::{COMMANDS, index, lookup};
 pub(crate) use transaction::enqueue;
 

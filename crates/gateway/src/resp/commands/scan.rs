@@ -19,7 +19,7 @@ use crate::resp::{
 
 /// Keys that one `SCAN` looks at, at most, whatever its `COUNT` says.
 const MAX_COUNT: usize = 10_000;
-/// Keys looked at per step of `KEYS`.
+/// Keys looked at per step where all are wanted.
 const KEYS_STEP: usize = 1000;
 
 /// `[MATCH pattern] [COUNT n] [TYPE name]`, also for `HSCAN` and `SSCAN` (which have no `TYPE`).
@@ -60,6 +60,16 @@ impl ScanOptions {
             }
         }
         Ok(options)
+    }
+
+    /// All keys that match, many at a time.
+    pub(super) fn matching(text: &[u8], longest: usize) -> Result<Self, Reply> {
+        Ok(Self {
+            pattern: pattern(text, longest)?,
+            count: KEYS_STEP,
+            kind: None,
+            no_values: true,
+        })
     }
 
     pub(super) fn matches(&self, text: &[u8]) -> bool {
@@ -103,7 +113,8 @@ pub(super) fn scan<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     })))
 }
 
-async fn page(
+/// The keys of one step, and where the next one begins; 0: nowhere.
+pub(super) async fn page(
     steps: &Stepper,
     from: u64,
     options: &ScanOptions,
@@ -143,14 +154,8 @@ async fn is_of_kind(
 }
 
 pub(super) fn keys<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
-    let pattern = pattern(args.at(1), call.shared.limits.pattern)?;
+    let options = ScanOptions::matching(args.at(1), call.shared.limits.pattern)?;
     let (steps, limit) = (call.stepper(), call.shared.limits.output);
-    let options = ScanOptions {
-        pattern,
-        count: KEYS_STEP,
-        kind: None,
-        no_values: true,
-    };
     Ok(Plan::Steps(Box::pin(async move {
         let (mut from, mut found, mut size) = (0, Vec::new(), 0);
         loop {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::{
     Access, Command, Keys, Run, catalogue, connection, expiry, hashes, henge, keys, many, numbers,
-    operating, quorum, scan, server, sets, strings, topology, transaction,
+    operating, quorum, scan, scripts, server, sets, strings, topology, transaction,
 };
 
 const fn entry(
@@ -52,7 +52,7 @@ const fn own(name: &'static str, arity: i16, group: &'static str, run: Run) -> C
 
 /// Every command there is.
 #[rustfmt::skip]
-pub(crate) static COMMANDS: [Command; 97] = [
+pub(crate) static COMMANDS: [Command; 100] = [
     write("append", 3, "string", strings::append),
     own("auth", -2, "connection", connection::auth),
     own("client", -2, "connection", connection::client),
@@ -65,6 +65,8 @@ pub(crate) static COMMANDS: [Command; 97] = [
     entry("del", -2, Access::Write, (1, -1, 1), "generic", many::del),
     own("discard", 1, "transactions", transaction::discard),
     plain("echo", 2, "connection", connection::echo),
+    entry("eval", -3, Access::Write, (0, 0, 0), "scripting", scripts::eval),
+    entry("evalsha", -3, Access::Write, (0, 0, 0), "scripting", scripts::evalsha),
     own("exec", 1, "transactions", transaction::exec),
     entry("exists", -2, Access::Read, (1, -1, 1), "generic", many::exists),
     write("expire", -3, "generic", expiry::expire),
@@ -130,6 +132,7 @@ pub(crate) static COMMANDS: [Command; 97] = [
     write("sadd", -3, "set", sets::sadd),
     entry("scan", -2, Access::ReadAll, (0, 0, 0), "generic", scan::scan),
     read("scard", 2, "set", sets::scard),
+    plain("script", -2, "scripting", scripts::script),
     plain("select", 2, "connection", connection::select),
     write("set", -3, "string", strings::set),
     write("setex", 4, "string", strings::setex),
