@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use henge_node::Options;
 
-use super::{decode::OwnedArgs, encode::Protocol};
+use super::{commands::Subscriptions, decode::OwnedArgs, encode::Protocol};
 
 /// Whether a client wants replies (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) struct Client {
     pub(crate) transaction: Option<Transaction>,
     /// Keys that must not change until `EXEC`.
     pub(crate) watched: Watched,
+    /// What it would hear of, if anything were published.
+    pub(crate) subscriptions: Subscriptions,
     /// It asked to leave: close when everything is answered.
     pub(crate) leaving: bool,
 }
@@ -76,8 +78,15 @@ impl Client {
             replies: Replies::default(),
             transaction: None,
             watched: Watched::default(),
+            subscriptions: Subscriptions::default(),
             leaving: false,
         }
+    }
+
+    /// Whether it is subscribed to something in a protocol that has no other use for the connection then.
+    #[inline]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.subscriptions.count() > 0 && self.protocol == Protocol::Resp2
     }
 
     /// What `RESET` does: everything as after connecting.

@@ -426,6 +426,8 @@ impl Connection {
             () if stuck_s >= STUCK_FULL_S && self.is_full() => "output",
             () if slow => "slow",
             () if strange_s >= limits.slow_s => "unauthenticated",
+            // Who is subscribed waits without asking.
+            () if self.client.subscriptions.count() > 0 => return,
             () if limits.idle_s > 0 && idle_s >= limits.idle_s => "idle",
             () => return,
         };
@@ -459,6 +461,13 @@ fn check(
     }
     if !client.authenticated && !BEFORE_AUTH.contains(&command.name) {
         return Err(Reply::error("NOAUTH Authentication required."));
+    }
+    if !commands::allows(client, command.name) {
+        return Err(Reply::error(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+             allowed in this context",
+            command.name
+        )));
     }
     Ok(command)
 }

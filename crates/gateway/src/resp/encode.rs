@@ -105,6 +105,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The head of a message of `length` replies that follow.
+    pub(crate) fn push(&mut self, length: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.array(length),
+            Protocol::Resp3 => self.header(b'>', length as i64),
+        }
+    }
+
     /// Text for people.
     pub(crate) fn verbatim(&mut self, text: &str) {
         match self.protocol {

@@ -1,6 +1,7 @@
 //! Both doors of a running one-node cluster, over real sockets.
 
 mod abuse;
+mod channels;
 mod http;
 mod one_node;
 mod pipelines;

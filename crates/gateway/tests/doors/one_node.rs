@@ -49,7 +49,7 @@ impl Served {
 }
 
 /// One connection. Replies are shown as text: `"bulk"`, `+simple`, `-error`, `:7`, `nil`,
-/// `[a, b]`, `{k: v}`, `~[a]`.
+/// `[a, b]`, `{k: v}`, `~[a]`, `>[a]`.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
@@ -126,7 +126,7 @@ impl Client {
                 format!("{:?}", String::from_utf8_lossy(&bytes[..bytes.len() - 2]))
             }
             "*" => format!("[{}]", self.replies(number()).join(", ")),
-            "~" => format!("~[{}]", self.replies(number()).join(", ")),
+            "~" | ">" => format!("{kind}[{}]", self.replies(number()).join(", ")),
             "%" => {
                 let items = self.replies(number() * 2);
                 let pairs: Vec<String> = items

@@ -16,8 +16,11 @@ use crate::resp::{
 /// The Redis version whose answers these are.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
 
-pub(super) fn ping<'a>(_: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+pub(super) fn ping<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     match args.len() {
+        1 | 2 if call.client.is_listening() => {
+            Ok(Plan::Reply(Reply::texts([&b"pong"[..], args.at(1)])))
+        }
         1 => Ok(Plan::Reply(Reply::Simple("PONG"))),
         2 => Ok(Plan::Reply(Reply::text(args.at(1)))),
         _ => Err(wrong_arity("ping")),

@@ -15,6 +15,7 @@ use crate::shared::Shared;
 
 mod catalogue;
 mod change;
+mod channels;
 mod connection;
 mod expiry;
 mod hashes;
@@ -36,6 +37,7 @@ mod table;
 mod topology;
 mod transaction;
 
+pub(crate) use channels::{Subscriptions, allows};
 pub(crate) use parse::{unknown_command, wrong_arity};
 pub(crate) use scripts::Scripts;
 pub(crate) use table::{COMMANDS, index, lookup};

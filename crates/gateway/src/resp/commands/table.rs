@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Access, Command, Keys, Run, catalogue, connection, expiry, hashes, henge, keys, many, numbers,
-    operating, quorum, scan, scripts, server, sets, strings, topology, transaction,
+    Access, Command, Keys, Run, catalogue, channels, connection, expiry, hashes, henge, keys, many,
+    numbers, operating, quorum, scan, scripts, server, sets, strings, topology, transaction,
 };
 
 const fn entry(
@@ -52,7 +52,7 @@ const fn own(name: &'static str, arity: i16, group: &'static str, run: Run) -> C
 
 /// Every command there is.
 #[rustfmt::skip]
-pub(crate) static COMMANDS: [Command; 100] = [
+pub(crate) static COMMANDS: [Command; 106] = [
     write("append", 3, "string", strings::append),
     own("auth", -2, "connection", connection::auth),
     own("client", -2, "connection", connection::client),
@@ -120,7 +120,11 @@ pub(crate) static COMMANDS: [Command; 100] = [
     read("pexpiretime", 2, "generic", expiry::pexpiretime),
     plain("ping", -1, "connection", connection::ping),
     write("psetex", 4, "string", strings::psetex),
+    own("psubscribe", -2, "pubsub", channels::psubscribe),
     read("pttl", 2, "generic", expiry::pttl),
+    plain("publish", 3, "pubsub", channels::publish),
+    plain("pubsub", -2, "pubsub", channels::pubsub),
+    own("punsubscribe", -1, "pubsub", channels::punsubscribe),
     own("quit", -1, "connection", connection::quit),
     entry("randomkey", 1, Access::ReadAll, (0, 0, 0), "generic", keys::randomkey),
     plain("readonly", 1, "cluster", server::no_cluster),
@@ -144,12 +148,14 @@ pub(crate) static COMMANDS: [Command; 100] = [
     write("srem", -3, "set", sets::srem),
     read("sscan", -3, "set", sets::sscan),
     read("strlen", 2, "string", strings::strlen),
+    own("subscribe", -2, "pubsub", channels::subscribe),
     read("substr", 4, "string", strings::getrange),
     plain("time", 1, "server", server::time),
     entry("touch", -2, Access::Read, (1, -1, 1), "generic", many::exists),
     read("ttl", 2, "generic", expiry::ttl),
     read("type", 2, "generic", keys::type_name),
     entry("unlink", -2, Access::Write, (1, -1, 1), "generic", many::del),
+    own("unsubscribe", -1, "pubsub", channels::unsubscribe),
     own("unwatch", 1, "transactions", transaction::unwatch),
     entry("wait", 3, Access::Connection, (0, 0, 0), "generic", server::wait),
     entry("watch", -2, Access::Connection, (1, -1, 1), "transactions", transaction::watch),
