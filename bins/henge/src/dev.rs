@@ -114,7 +114,7 @@ impl Dev {
                 &at(2),
             ])
             .args(["--peers", &peers.join(","), "--log", &self.log])
-            .args(["--replicas", &replicas.to_string()])
+            .args(["--replicas", &replicas.to_string(), "--allow-flush"])
             .env("HENGE_CLUSTER_KEY", key)
             .env("HENGE_CLUSTER", "dev")
             // Ctrl-C reaches this process alone, which then stops the nodes in order.

@@ -58,6 +58,9 @@ pub(crate) struct NodeFlags {
     /// Serve beyond loopback without a password
     #[arg(long, env = "HENGE_OPEN")]
     pub(crate) open: bool,
+    /// Let clients destroy all data with FLUSHALL and FLUSHDB, which are refused otherwise
+    #[arg(long, env = "HENGE_ALLOW_FLUSH")]
+    pub(crate) allow_flush: bool,
     /// N: replicas of each key [default: 3]
     #[arg(long, env = "HENGE_REPLICAS", value_name = "N")]
     pub(crate) replicas: Option<u64>,
@@ -123,6 +126,7 @@ impl NodeFlags {
             cluster_key: self.cluster_key.map(|v| Setting::flag("cluster-key", v)),
             password: self.password.map(|v| Setting::flag("password", v)),
             open: self.open.then(|| Setting::flag("open", true)),
+            allow_flush: self.allow_flush.then(|| Setting::flag("allow-flush", true)),
             replicas: self.replicas.map(|v| Setting::flag("replicas", v)),
             r: self.r.map(|v| Setting::flag("r", v)),
             w: self.w.map(|v| Setting::flag("w", v)),

@@ -41,6 +41,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         .unwrap_or_else(|| config.cluster.clone().into_bytes());
     let limits = Limits::with_value(config.max_value);
     let doors = Arc::new(Doors::new(config.password.clone(), limits, &secret));
+    doors.allow_flush(config.allow_flush);
     let node = Node::builder(config)
         .door(Arc::clone(&doors) as Arc<dyn henge_node::ConnectionDoor>)
         .http_address(http.local_addr()?.to_string());

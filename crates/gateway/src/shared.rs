@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -32,6 +32,15 @@ pub(crate) struct Shared {
     pub(crate) context_key: ContextKey,
     /// Scripts that can be named by their sums.
     pub(crate) scripts: Scripts,
+    /// Whether clients may destroy everything at once.
+    pub(crate) may_flush: AtomicBool,
+}
+
+impl Shared {
+    /// Whether clients may destroy everything at once.
+    pub(crate) fn may_flush(&self) -> bool {
+        self.may_flush.load(Ordering::Relaxed)
+    }
 }
 
 /// The connected clients of the Redis door, for `CLIENT LIST`.

@@ -11,7 +11,10 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -48,10 +51,16 @@ impl Doors {
             clients: Clients::default(),
             context_key: ContextKey::new(context_secret),
             scripts: Scripts::default(),
+            may_flush: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Lets clients destroy everything with `FLUSHALL` and `FLUSHDB`, which are refused otherwise.
+    pub fn allow_flush(&self, allowed: bool) {
+        self.shared.may_flush.store(allowed, Ordering::Relaxed);
     }
 
     /// The doors' counters in Prometheus text form, to be joined with the node's.

@@ -360,3 +360,29 @@ fn siblings_are_kept_until_a_context_resolves_them() {
             .starts_with("-ERR the context")
     );
 }
+
+#[test]
+fn everything_is_destroyed_where_that_is_allowed() {
+    let served = serve(None, Limits::default());
+    served.doors.allow_flush(true);
+    let client = &mut served.client();
+    for number in 0..300 {
+        client.ask(&format!("SET k:{number} v"));
+    }
+    run(
+        client,
+        r#"
+        SADD set a ⇒ :1
+        HSET hash f v ⇒ :1
+        DBSIZE ⇒ :302
+        FLUSHALL NOW ⇒ -ERR syntax error
+        FLUSHALL ASYNC SYNC ⇒ -ERR syntax error
+        FLUSHALL ASYNC ⇒ +OK
+        DBSIZE ⇒ :0
+        SET k:1 again ⇒ +OK
+        GET k:1 ⇒ "again"
+        FLUSHDB ⇒ +OK
+        EXISTS k:1 ⇒ :0
+        "#,
+    );
+}

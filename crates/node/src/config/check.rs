@@ -25,6 +25,8 @@ pub struct Config {
     pub cluster_key: Option<Vec<u8>>,
     /// Password of the doors.
     pub password: Option<String>,
+    /// Whether clients may destroy everything at once.
+    pub allow_flush: bool,
     /// N, R, W, mode and deadline of requests that say nothing else.
     pub defaults: Defaults,
     /// Bytes of data at most.
@@ -89,6 +91,7 @@ impl Config {
                 .to_owned(),
             cluster_key: cluster_key(settings)?,
             password: password(settings)?,
+            allow_flush: settings.allow_flush.as_ref().is_some_and(|s| s.value),
             defaults: defaults(settings)?,
             memory_limit: size(settings.memory_limit.as_ref(), u64::MAX)?,
             max_value: size(settings.max_value.as_ref(), MOST_VALUE as u64)? as usize,

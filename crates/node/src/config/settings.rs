@@ -118,6 +118,8 @@ settings! {
     password: String,
     /// Serve without a password beyond loopback.
     open: bool,
+    /// Let clients destroy everything at once.
+    allow_flush: bool,
     /// Replicas of each key.
     replicas: u64,
     /// Replies a read waits for.

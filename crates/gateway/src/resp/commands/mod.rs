@@ -18,6 +18,7 @@ mod change;
 mod channels;
 mod connection;
 mod expiry;
+mod flush;
 mod hashes;
 mod henge;
 mod info;

@@ -51,13 +51,6 @@ pub(super) fn no_cluster<'a>(_: &mut Call<'_>, _: Args<'a>) -> Planned<'a> {
     ))
 }
 
-pub(super) fn flush<'a>(call: &mut Call<'_>, _: Args<'a>) -> Planned<'a> {
-    let name = call.command.name.to_uppercase();
-    Err(Reply::error(format!(
-        "ERR {name} is refused: it would destroy the data of every client; delete keys by SCAN and DEL"
-    )))
-}
-
 /// `CONFIG …`: what there is to configure is not configured over this protocol.
 pub(super) fn config<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let word = args.at(1);

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    Access, Command, Keys, Run, catalogue, channels, connection, expiry, hashes, henge, keys, many,
-    numbers, operating, quorum, scan, scripts, server, sets, strings, topology, transaction,
+    Access, Command, Keys, Run, catalogue, channels, connection, expiry, flush, hashes, henge,
+    keys, many, numbers, operating, quorum, scan, scripts, server, sets, strings, topology,
+    transaction,
 };
 
 const fn entry(
@@ -72,8 +73,8 @@ pub(crate) static COMMANDS: [Command; 106] = [
     write("expire", -3, "generic", expiry::expire),
     write("expireat", -3, "generic", expiry::expireat),
     read("expiretime", 2, "generic", expiry::expiretime),
-    plain("flushall", -1, "server", server::flush),
-    plain("flushdb", -1, "server", server::flush),
+    entry("flushall", -1, Access::Write, (0, 0, 0), "server", flush::flush),
+    entry("flushdb", -1, Access::Write, (0, 0, 0), "server", flush::flush),
     read("get", 2, "string", strings::get),
     write("getdel", 2, "string", strings::getdel),
     write("getex", -2, "string", strings::getex),

@@ -15,7 +15,6 @@ use crate::resp::{
         hashes,
         numbers::plus,
         parse::{integer, invalid_expire},
-        scan,
     },
     deadline::{Base, Unit, deadline, positive},
     reply::Reply,
@@ -140,19 +139,7 @@ impl Stepper {
     }
 
     async fn delete_matching(&self, pattern: &[u8]) -> Result<Reply, Reply> {
-        let options = scan::ScanOptions::matching(pattern, self.shared.limits.pattern)?;
-        let mut from = 0;
-        loop {
-            let (next, keys) = scan::page(self, from, &options).await?;
-            for key in &keys {
-                let condition = Condition::Always;
-                self.call(key, Operation::Delete { condition }).await?;
-            }
-            if next == 0 {
-                return Ok(Reply::Null);
-            }
-            from = next;
-        }
+        self.delete_all(pattern).await.map(|()| Reply::Null)
     }
 
     async fn increment(&self, key: &[u8], by: i64, only_present: bool) -> Result<Reply, Reply> {
