@@ -52,6 +52,11 @@ fn strings() {
         GETDEL k ⇒ nil
         MSET a 1 b 2 a 3 ⇒ +OK
         MGET a b none a ⇒ ["3", "2", nil, "3"]
+        MSETNX a 1 fresh2 2 ⇒ :0
+        EXISTS fresh2 ⇒ :0
+        MSETNX m1 1 m2 2 m1 3 ⇒ :1
+        MGET m1 m2 ⇒ ["3", "2"]
+        MSETNX m1 ⇒ -ERR wrong number of arguments for 'msetnx' command
         EXISTS a a b none ⇒ :3
         EXISTS a ⇒ :1
         DEL a a none b ⇒ :2

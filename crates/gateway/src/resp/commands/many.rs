@@ -1,7 +1,7 @@
 //! Commands on several keys. Each key is a request of its own, a bounded number of them at a time;
 //! there is no atomicity across keys. With one key they are single requests like any other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
 use henge_node::{Condition, Expiry, Operation};
@@ -97,6 +97,51 @@ async fn put(steps: &Stepper, key: &[u8], value: &[u8]) -> Result<(), Reply> {
         condition: Condition::Always,
     };
     steps.call(key, put).await.map(drop)
+}
+
+/// All or none: if any key is there nothing is set. A key that another client sets meanwhile is noticed,
+/// and what was set before it is taken back; readers may have seen that.
+pub(super) fn msetnx<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    pairs(call, args, 1)?;
+    args.from(1)
+        .skip(1)
+        .step_by(2)
+        .try_for_each(|value| value_fits(call, value.len()))?;
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        // Of a key that is named twice the last value counts.
+        let pairs = (1..args.len()).step_by(2);
+        let wanted: BTreeMap<&[u8], &[u8]> =
+            pairs.map(|at| (args.at(at), args.at(at + 1))).collect();
+        set_all_or_none(&steps, &wanted)
+            .await
+            .map_or_else(|error| error, Reply::from)
+    })))
+}
+
+async fn set_all_or_none(steps: &Stepper, wanted: &BTreeMap<&[u8], &[u8]>) -> Result<bool, Reply> {
+    for key in wanted.keys() {
+        let done = steps.call(key, Operation::Get).await?;
+        if live(done.record.as_deref(), steps.node.wall_ms()).is_some() {
+            return Ok(false);
+        }
+    }
+    for (number, (key, value)) in wanted.iter().enumerate() {
+        let put = Operation::Put {
+            value,
+            expiry: Expiry::Clear,
+            condition: Condition::Absent,
+        };
+        let done = steps.call(key, put).await?;
+        if !done.applied && !done.absorbed {
+            for (key, value) in wanted.iter().take(number) {
+                steps.delete_if_equal(key, value).await?;
+            }
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(super) fn del<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {

@@ -53,7 +53,7 @@ const fn own(name: &'static str, arity: i16, group: &'static str, run: Run) -> C
 
 /// Every command there is.
 #[rustfmt::skip]
-pub(crate) static COMMANDS: [Command; 106] = [
+pub(crate) static COMMANDS: [Command; 107] = [
     write("append", 3, "string", strings::append),
     own("auth", -2, "connection", connection::auth),
     own("client", -2, "connection", connection::client),
@@ -114,6 +114,7 @@ pub(crate) static COMMANDS: [Command; 106] = [
     entry("keys", 2, Access::ReadAll, (0, 0, 0), "generic", scan::keys),
     entry("mget", -2, Access::Read, (1, -1, 1), "string", many::mget),
     entry("mset", -3, Access::Write, (1, -1, 2), "string", many::mset),
+    entry("msetnx", -3, Access::Write, (1, -1, 2), "string", many::msetnx),
     own("multi", 1, "transactions", transaction::multi),
     write("persist", 2, "generic", expiry::persist),
     write("pexpire", -3, "generic", expiry::pexpire),

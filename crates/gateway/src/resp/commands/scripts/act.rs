@@ -85,7 +85,12 @@ impl Stepper {
             .map_err(|_| invalid_expire("expire"))
     }
 
-    async fn delete_if_equal(&self, key: &[u8], token: &[u8]) -> Result<Reply, Reply> {
+    /// Deletes a key that has this value; 1 or 0.
+    pub(in crate::resp::commands) async fn delete_if_equal(
+        &self,
+        key: &[u8],
+        token: &[u8],
+    ) -> Result<Reply, Reply> {
         let decide = |record: Option<RecordRef<'_>>| match value(record)? == Some(token) {
             true => Ok(Change::Delete {
                 reply: Reply::Integer(1),
