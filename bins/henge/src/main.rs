@@ -71,6 +71,12 @@ enum Command {
     Leave(members::Leave),
     /// Give a member another share of the partitions
     Reweight(members::Reweight),
+    /// Say that a member stands in another zone
+    Zone(members::Rezone),
+    /// Show what a further node would take, and how to start it
+    Join(members::Join),
+    /// Show what a node in a member's place would fetch, and how to start it
+    Replace(members::Replace),
 }
 
 fn main() -> ExitCode {
@@ -89,6 +95,9 @@ fn main() -> ExitCode {
         Command::Export(export) => client::block_on(export.run()),
         Command::Leave(leave) => client::block_on(leave.run()),
         Command::Reweight(reweight) => client::block_on(reweight.run()),
+        Command::Zone(rezone) => client::block_on(rezone.run()),
+        Command::Join(join) => client::block_on(join.run()),
+        Command::Replace(replace) => client::block_on(replace.run()),
     };
     match outcome {
         Ok(code) => code,

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::client::{Info, Target};
 
-/// Shows every node of the ring: whether it answers, its keys, its memory, its version, its clock and
-/// how far its peers' clocks are from it. Exit status 1: some node does not answer, or its clock is
+/// Shows every node of the ring: whether it answers, its keys, its memory, the partitions it still has
+/// to fetch and to hand over, its version, its clock and how far its peers' clocks are from it. Exit status 1: some node does not answer, or its clock is
 /// wrong.
 #[derive(Args)]
 pub(crate) struct Status {
@@ -26,11 +26,13 @@ struct Said {
 }
 
 /// What is shown, by its name in INFO.
-const SHOWN: [(&str, &str); 8] = [
+const SHOWN: [(&str, &str); 10] = [
     ("records", "db0"),
     ("memory bytes", "used_memory"),
     ("clients", "connected_clients"),
     ("up for s", "uptime_in_seconds"),
+    ("to fetch", "partitions_to_pull"),
+    ("to hand over", "partitions_to_drop"),
     ("version", "henge_version"),
     ("clock", "clock"),
     ("clock off ms", "clock_offset_ms"),
@@ -69,6 +71,11 @@ impl Said {
         self.info.as_ref().ok()?.get(name)
     }
 
+    /// Partitions that move, as it knows it.
+    fn in_motion(&self) -> Option<u64> {
+        self.get("partitions_in_motion")?.parse().ok()
+    }
+
     /// Whether it says that its clock is wrong.
     fn stamps_nothing(&self) -> bool {
         self.get("clock_right") == Some("0")
@@ -79,6 +86,7 @@ impl Said {
             .iter()
             .map(|(title, name)| ((*title).to_owned(), self.get(name).into()));
         json!({ "id": self.id, "address": self.address, "up": self.info.is_ok(),
+            "partitions_in_motion": self.in_motion(),
             "clock_right": self.get("clock_right").map(|it| it == "1"),
             "error": self.info.as_ref().err(), "info": shown.collect::<serde_json::Map<_, _>>() })
     }
@@ -97,6 +105,10 @@ fn print_table(said: &[Said]) {
         table.add_row(first.into_iter().chain(cells));
     }
     println!("{table}");
+    let moving = said.iter().filter_map(|node| node.in_motion()).max();
+    if let Some(moving) = moving.filter(|moving| *moving > 0) {
+        println!("{moving} partitions are in motion: their old and their new replicas both serve");
+    }
     for node in said {
         if let Err(error) = &node.info {
             println!("{}: {error}", node.address);

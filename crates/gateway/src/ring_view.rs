@@ -1,6 +1,7 @@
 //! The ring as JSON, for clients that place keys themselves and for people.
 
 use henge_node::Handle;
+use henge_ring::RingTag;
 use serde_json::{Value, json};
 
 /// `{"tag", "bits", "n", "members": [{"id", "resp", "http", "peer", "zone", "weight", "up"}],
@@ -17,12 +18,17 @@ pub(crate) fn ring_json(node: &Handle) -> Value {
         })
         .collect();
     json!({
-        "tag": format!("{}-{:016x}", ring.tag().lamport, ring.tag().hash),
+        "tag": tag_text(ring.tag()),
         "bits": ring.bits(),
         "n": ring.n(),
         "members": members_json(node),
         "partitions": partitions,
     })
+}
+
+/// A ring's tag for people and programs: its number, and what tells concurrent ones apart.
+pub(crate) fn tag_text(tag: RingTag) -> String {
+    format!("{}-{:016x}", tag.lamport, tag.hash)
 }
 
 /// The members, in the ring's order, each with whether this node reaches it.

@@ -28,7 +28,7 @@ pub use engine::{Count, Counters, Engine, EngineParts, Measured, Now, PeerMeasur
 
 pub use henge_coordinator::{Defaults, Mode};
 pub use henge_repair::anti_entropy::{PeerProgress, Totals as RepairTotals};
-pub use henge_repair::transfer::TransferLimits;
+pub use henge_repair::transfer::{Span, TransferLimits};
 pub use henge_store::Warm;
 
 mod local;

@@ -41,7 +41,7 @@ mod outline;
 pub use outline::{Differing, Outline, Outlined, RANGE_RECORDS, Range};
 
 mod pace;
-pub use pace::Pace;
+pub use pace::{Pace, Span};
 
 /// What one node tells another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -50,5 +50,8 @@ mod roster;
 mod score;
 mod step;
 
+mod impact;
+pub use impact::{Copies, Impact, Zoning};
+
 mod plan;
 pub use plan::{Balance, Move, balance, minimum_moves, moves};

@@ -18,9 +18,7 @@ pub struct Move {
 /// The replicas some node has to receive on the way from ring `a` to ring `b`, by partition.
 pub fn moves(a: &Ring, b: &Ring) -> Vec<Move> {
     let bits = a.bits().max(b.bits());
-    // At most 14 bits.
-    let partitions = (0..1u16 << bits).map(Partition);
-    partitions
+    partitions_at(bits)
         .flat_map(|partition| moves_of(a, b, bits, partition))
         .collect()
 }
@@ -37,8 +35,13 @@ fn moves_of(a: &Ring, b: &Ring, bits: u8, partition: Partition) -> Vec<Move> {
     .collect()
 }
 
+/// All partitions when there are 2^bits of them, at most 14 bits.
+pub(crate) fn partitions_at(bits: u8) -> impl Iterator<Item = Partition> {
+    (0..1u16 << bits).map(Partition)
+}
+
 /// Who holds the partition that has the given number when there are 2^bits of them.
-fn holders(ring: &Ring, bits: u8, partition: Partition) -> Vec<NodeId> {
+pub(crate) fn holders(ring: &Ring, bits: u8, partition: Partition) -> Vec<NodeId> {
     let own = Partition(partition.0 >> (bits - ring.bits()));
     ring.primaries(own)
         .iter()

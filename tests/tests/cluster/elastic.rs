@@ -83,7 +83,12 @@ fn one_joins_and_one_leaves_under_load_and_nothing_acknowledged_is_lost() {
     assert!(shown.contains("nothing was changed"), "{shown}");
     is_even(&cluster, joined, 4);
     let told = Ran::well(&["leave", &id[..12], "--apply", "--http", &http]);
-    assert!(told.contains(r#""applied":true"#), "{told}");
+    assert!(
+        told.contains("applied\n") && told.contains("done after"),
+        "{told}"
+    );
+    // It has waited: there is nothing more to wait for.
+    assert_eq!(cluster.json(0, "/v1/members")["moving"]["left"], true);
     cluster.wait_until_settled(3);
     is_even(&cluster, joined, 3);
 
@@ -93,4 +98,86 @@ fn one_joins_and_one_leaves_under_load_and_nothing_acknowledged_is_lost() {
     load.end();
     sessions.check(&cluster);
     Ran::well(&["status", "--node", &cluster.address(joined, Port::Resp)]);
+}
+
+/// A plan as a program reads it.
+fn planned(words: &[&str], http: &str) -> serde_json::Value {
+    let told = Ran::well(&[words, &["--json", "--http", http]].concat());
+    serde_json::from_str(&told).expect("it is JSON")
+}
+
+#[test]
+fn what_a_change_would_do_is_told_and_nothing_is_done() {
+    let cluster = Cluster::start(4);
+    let sessions = Sessions::begin(&cluster);
+    let (http, id) = (cluster.address(0, Port::Http), cluster.id(3));
+
+    let left = planned(&["leave", &id], &http);
+    let copies = |plan: &serde_json::Value, id: &str| {
+        let nodes = plan["nodes"].as_array().into_iter().flatten();
+        let node = nodes.into_iter().find(|node| node["id"] == *id);
+        let count = |name| node.and_then(|it| it[name].as_u64());
+        (count("before"), count("after"), count("receives"))
+    };
+    // Four nodes share 3 x 1,024 replicas, three have them all.
+    assert_eq!(copies(&left, &id), (Some(768), Some(0), Some(0)));
+    assert_eq!((&left["moves"], &left["least"]), (&768.into(), &768.into()));
+    assert_eq!(left["sized_by"], 4);
+    let size = left["replica_bytes"].as_u64().expect("a number");
+    assert!(size > 0);
+    assert_eq!(left["bytes"].as_u64(), Some(768 * size));
+    let ms = |name: &str| left["duration"][name].as_u64();
+    assert!(ms("soonest_ms") < ms("slowest_ms"), "{left}");
+
+    let joined = planned(&["join", "--zone", "attic 2"], &http);
+    let new = joined["newcomer"].as_str().expect("an id").to_owned();
+    let takes = joined["moves"].as_u64();
+    assert_eq!(copies(&joined, &new), (Some(0), takes, takes));
+    // Alone in a second zone it has one replica of everything.
+    assert_eq!(takes, Some(1_024), "{joined}");
+    assert_eq!(joined["zones"]["after"]["zones"], 2);
+
+    let replaced = planned(&["replace", &id[..12]], &http);
+    let new = replaced["newcomer"].as_str().expect("an id").to_owned();
+    assert_eq!(copies(&replaced, &new), (Some(0), Some(768), Some(768)));
+    let told = Ran::well(&["replace", &id, "--http", &http]);
+    let listens = format!("--listen-peer {}", cluster.address(3, Port::Peer));
+    assert!(told.contains(&listens) && told.contains("(new)"), "{told}");
+
+    let moved = planned(&["zone", &id, "attic"], &http);
+    assert_eq!(moved["zones"]["after"]["zones"], 2);
+    let shown = Ran::well(&["reweight", &id, "2", "--http", &http]);
+    assert!(shown.contains("nothing was changed"), "{shown}");
+    let (status, said) = cluster.http(0, "POST", "/v1/members/join?weight=1&zone=a&apply=true", "");
+    assert!(status == 400 && said.contains("by itself"), "{said}");
+    is_even(&cluster, 0, 4);
+    sessions.check(&cluster);
+}
+
+#[test]
+fn a_member_that_stands_elsewhere_says_so_and_replicas_spread() {
+    let cluster = Cluster::start(4);
+    let sessions = Sessions::begin(&cluster);
+    let http = cluster.address(0, Port::Http);
+    let words = |node: usize, zone: &'static str| {
+        let id = cluster.id(node);
+        let told = Ran::well(&["zone", &id, zone, "--apply", "--http", &http]);
+        assert!(told.contains("done after"), "{told}");
+    };
+    words(0, "a");
+    words(1, "b");
+    let ring = cluster.json(2, "/v1/ring");
+    let zone = |index: &serde_json::Value| {
+        let index = index.as_u64().expect("an index") as usize;
+        ring["members"][index]["zone"]
+            .as_str()
+            .expect("a zone")
+            .to_owned()
+    };
+    for replicas in ring["partitions"].as_array().into_iter().flatten() {
+        let zones = replicas.as_array().into_iter().flatten().map(zone);
+        let zones: std::collections::BTreeSet<_> = zones.collect();
+        assert_eq!(zones.len(), 3, "{replicas}");
+    }
+    sessions.check(&cluster);
 }

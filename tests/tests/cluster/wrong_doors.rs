@@ -27,7 +27,11 @@ fn the_wrong_port_is_told_with_the_flag_of_the_right_one() {
             Ran::refused(&words, &[&address, said, "--listen-resp"]);
         }
     }
-    for command in [&["leave", "abcd"][..], &["reweight", "abcd", "2"]] {
+    for command in [
+        &["leave", "abcd"][..],
+        &["reweight", "abcd", "2"],
+        &["join"],
+    ] {
         for (port, said) in [
             (Port::Resp, "speaks the Redis protocol"),
             (Port::Peer, "does not speak HTTP"),

@@ -60,6 +60,7 @@ pub(super) async fn members(State(door): State<Door>) -> Json<Value> {
         "started_ms": info.started_ms,
         "records": usage.records,
         "bytes": usage.bytes,
+        "ring": ring_view::tag_text(door.node.ring().tag()),
         "moving": {
             "partitions": moving.in_motion,
             "to_pull": moving.to_pull,

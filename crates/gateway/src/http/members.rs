@@ -7,48 +7,83 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use henge_node::{Change, ChangePlan, ChangeRefused};
-use henge_ring::{NodeId, Weight};
+use henge_ring::{Copies, NodeId, Ring, Weight, Zone, Zoning};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Door, answer::bad_request, answer::problem};
+use crate::ring_view::tag_text;
 
 /// What the query may say.
 #[derive(Deserialize)]
 pub(super) struct Asked {
-    node: String,
+    node: Option<String>,
     weight: Option<u32>,
+    zone: Option<String>,
+    /// Bytes of one replica of a partition: what this node's own have, unless somebody knows better.
+    replica_bytes: Option<u64>,
     #[serde(default)]
     apply: bool,
 }
 
-/// `POST /v1/members/{leave|reweight}?node=ID[&weight=W][&apply=true]`: shows what would move, and
-/// makes the change if told to.
+/// `POST /v1/members/{change}?node=ID[&weight=W][&zone=Z][&replica_bytes=B][&apply=true]`: shows what a
+/// change would do, and makes it if told to. `join` and `replace` are only shown.
 pub(super) async fn change(
     State(door): State<Door>,
     Path(what): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let Some(node) = find(&door, &asked.node) else {
-        return bad_request("node must be the id of one member, or the beginning of it");
+    let change = match read(&door, &what, &asked) {
+        Ok(change) => change,
+        Err(why) => return bad_request(why),
     };
-    let change = match (what.as_str(), asked.weight.and_then(Weight::new)) {
-        ("leave", _) => Change::Leave(node),
-        ("reweight", Some(weight)) => Change::Reweight(node, weight),
-        ("reweight", None) => return bad_request("weight must be a number from 1 to 65535"),
-        _ => return bad_request("members can leave or be reweighted; a node joins by itself"),
-    };
-    match door.node.change(change, asked.apply) {
-        Ok(plan) => Json(told(&plan)).into_response(),
+    let replica_bytes = asked.replica_bytes;
+    let replica_bytes = replica_bytes.unwrap_or_else(|| door.node.replica_bytes());
+    let before = door.node.ring();
+    match door.node.change(&change, replica_bytes, asked.apply) {
+        Ok(plan) => {
+            let mut told = told(&plan, &before);
+            told["replica_bytes"] = json!(replica_bytes);
+            told["ring"] = json!(tag_text(door.node.ring().tag()));
+            Json(told).into_response()
+        }
         Err(refused) => {
             let status = match refused {
                 ChangeRefused::InMotion { .. } => StatusCode::CONFLICT,
                 ChangeRefused::NotReady => StatusCode::SERVICE_UNAVAILABLE,
-                ChangeRefused::Stranger(_) | ChangeRefused::LastMember => StatusCode::BAD_REQUEST,
+                ChangeRefused::Stranger(_)
+                | ChangeRefused::LastMember
+                | ChangeRefused::ByItself => StatusCode::BAD_REQUEST,
             };
             problem(status, "not_changed", &refused.to_string())
         }
     }
+}
+
+/// What is asked for, or why it is nothing.
+fn read(door: &Door, what: &str, asked: &Asked) -> Result<Change, &'static str> {
+    let node = || {
+        let found = asked.node.as_deref().and_then(|text| find(door, text));
+        found.ok_or("node must be the id of one member, or the beginning of it")
+    };
+    let weight = || {
+        let weight = asked.weight.filter(|weight| *weight <= 65_535);
+        let weight = weight.and_then(Weight::new);
+        weight.ok_or("weight must be a number from 1 to 65535")
+    };
+    let zone = || {
+        let zone = asked.zone.clone().filter(|zone| !zone.is_empty());
+        let zone = zone.and_then(|zone| Zone::new(zone).ok());
+        zone.ok_or("zone must be a name of 1 to 64 bytes")
+    };
+    Ok(match what {
+        "leave" => Change::Leave(node()?),
+        "reweight" => Change::Reweight(node()?, weight()?),
+        "zone" => Change::Rezone(node()?, zone()?),
+        "join" => Change::Join(weight()?, zone()?),
+        "replace" => Change::Replace(node()?),
+        _ => return Err("a change is one of leave, reweight, zone, join, replace"),
+    })
 }
 
 /// The one member whose id begins like this.
@@ -62,15 +97,42 @@ fn find(door: &Door, text: &str) -> Option<NodeId> {
     named.next().is_none().then_some(found)
 }
 
-fn told(plan: &ChangePlan) -> serde_json::Value {
-    let receives = plan.receives.iter();
+fn told(plan: &ChangePlan, before: &Ring) -> Value {
+    let impact = &plan.impact;
+    let receives = impact.nodes.iter().filter(|(_, it)| it.receives > 0);
     let receives: serde_json::Map<_, _> = receives
-        .map(|(node, count)| (node.to_string(), json!(count)))
+        .map(|(node, it)| (node.to_string(), json!(it.receives)))
+        .collect();
+    let nodes = impact.nodes.iter();
+    let nodes: Vec<Value> = nodes
+        .map(|(node, copies)| node_json(*node, copies, before))
         .collect();
     json!({
         "applied": plan.applied,
-        "moves": plan.receives.values().sum::<u64>(),
+        "moves": impact.moved,
+        "least": impact.least,
         "bytes": plan.bytes,
         "receives": receives,
+        "nodes": nodes,
+        "newcomer": plan.newcomer.map(|id| id.to_string()),
+        "zones": { "before": zones_json(impact.zones_before), "after": zones_json(impact.zones_after) },
+        "duration": { "soonest_ms": plan.span.soonest_ms, "slowest_ms": plan.span.slowest_ms },
     })
+}
+
+fn node_json(node: NodeId, copies: &Copies, before: &Ring) -> Value {
+    let member = before.index_of(&node).map(|at| before.member(at));
+    json!({
+        "id": node.to_string(),
+        "http": member.map(|it| it.endpoints.http.as_str()),
+        "resp": member.map(|it| it.endpoints.resp.as_str()),
+        "zone": member.map(|it| it.zone.as_str()),
+        "before": copies.before,
+        "after": copies.after,
+        "receives": copies.receives,
+    })
+}
+
+fn zones_json(zoning: Zoning) -> Value {
+    json!({ "zones": zoning.zones, "replicas": zoning.replicas, "crowded": zoning.crowded })
 }

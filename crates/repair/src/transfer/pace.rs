@@ -95,8 +95,8 @@ impl Pace {
     /// How long until a page may be moved, as things are, in milliseconds.
     pub fn rest_ms(&self) -> u64 {
         let owed = u128::from(self.left.min(0).unsigned_abs()) + 1;
-        let ms = (owed * 1_000).div_ceil(u128::from(self.rate));
-        u64::try_from(ms).unwrap_or(u64::MAX)
+        let owed = u64::try_from(owed).unwrap_or(u64::MAX);
+        ms_at(self.rate, owed)
     }
 
     /// Bytes per second, now.
@@ -120,9 +120,55 @@ impl Pace {
         };
         self.rate = match is_felt {
             true => (self.rate / 2).max(self.most / FLOOR).max(1),
-            false => (self.rate + self.rate.div_ceil(8)).min(self.most),
+            false => risen(self.rate, self.most),
         };
     }
+}
+
+/// How long moving so much takes one node, as far as the pace decides it. Sources that rest or are down,
+/// and a network that is slower, come on top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// If no client ever feels it: no move is shorter. In milliseconds.
+    pub soonest_ms: u64,
+    /// If clients feel it all the while, so that the rate stays at its floor. In milliseconds.
+    pub slowest_ms: u64,
+}
+
+impl Span {
+    /// Of a node that moves `bytes` in `pages` pages, in and out together, at most `most` bytes per
+    /// second when nobody feels it.
+    pub fn of(bytes: u64, pages: u64, most: u64) -> Self {
+        let cost = bytes.saturating_add(pages.saturating_mul(PAGE));
+        let most = most.max(1);
+        Self {
+            soonest_ms: soonest_ms(cost, most),
+            slowest_ms: ms_at((most / FLOOR).max(1), cost),
+        }
+    }
+}
+
+/// The rate rises window by window up to the highest, and goes on there. What may be moved at once at
+/// the beginning costs no time.
+fn soonest_ms(cost: u64, most: u64) -> u64 {
+    let mut rate = (most / BEGIN).max(1);
+    let mut left = cost.saturating_sub(rate / 10);
+    let mut ms: u64 = 0;
+    while rate < most && left > rate / 10 {
+        left -= rate / 10;
+        ms += WINDOW_MS;
+        rate = risen(rate, most);
+    }
+    ms.saturating_add(ms_at(rate, left))
+}
+
+fn ms_at(rate: u64, bytes: u64) -> u64 {
+    let ms = (u128::from(bytes) * 1_000).div_ceil(u128::from(rate));
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
+fn risen(rate: u64, most: u64) -> u64 {
+    (rate + rate.div_ceil(8)).min(most)
 }
 
 /// A tenth of a second's worth at once, so that neither a pause is made up for nor a burst felt.
@@ -175,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn a_span_with_nothing_to_move_is_short_and_its_ends_do_not_cross() {
+        assert_eq!(Span::of(0, 0, MOST), Span::default());
+        let span = Span::of(1 << 30, 0, MOST);
+        assert!((32_000..35_000).contains(&span.soonest_ms), "{span:?}");
+        assert_eq!(span.slowest_ms, 1_024_000);
+        assert_eq!(Span::of(u64::MAX, u64::MAX, 0).slowest_ms, u64::MAX);
+    }
+
+    #[test]
     fn it_begins_anew_with_every_change() {
         let mut pace = Pace::new(MOST, 0);
         run(&mut pace, 0, 3_000, |_| 1);
@@ -192,6 +247,26 @@ mod tests {
     }
 
     proptest! {
+        /// A bucket that nobody disturbs takes no less than the span says, and not much more.
+        #[test]
+        fn the_soonest_is_what_an_undisturbed_move_takes(pages in 1u64..600) {
+            let mut pace = Pace::new(MOST, 0);
+            pace.begin(Some(2_000), 0);
+            let (mut now, mut moved) = (0, 0);
+            while moved < pages {
+                pace.felt(1_000);
+                while pace.is_open(now) && moved < pages {
+                    pace.take(64 << 10);
+                    moved += 1;
+                }
+                now += 1;
+            }
+            let span = Span::of(pages * (64 << 10), pages, MOST);
+            // The last page may go while the bucket is nearly empty, on credit.
+            prop_assert!(now + 70 >= span.soonest_ms, "{} {:?}", now, span);
+            prop_assert!(now <= span.soonest_ms + 150, "{} {:?}", now, span);
+        }
+
         /// However often it is asked, and whatever is felt: never more than the highest rate, a burst
         /// and a page.
         #[test]

@@ -4,6 +4,7 @@ mod assignment;
 mod balance;
 mod fold;
 mod golden;
+mod impact;
 mod log;
 mod preference;
 mod topology;

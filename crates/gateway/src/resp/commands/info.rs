@@ -6,7 +6,7 @@ use super::{Call, connection::REDIS_VERSION};
 type Section = fn(&Call<'_>) -> String;
 
 /// The sections, in order.
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("server", server),
     ("clients", clients),
     ("memory", memory),
@@ -14,6 +14,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("replication", replication),
     ("cluster", cluster),
     ("clock", clock),
+    ("transfer", transfer),
     ("keyspace", keyspace),
 ];
 
@@ -132,6 +133,19 @@ fn clock(call: &Call<'_>) -> String {
             ("clock_offset_ms", report.standing.offset_ms().to_string()),
             ("clock_bound_ms", report.bound_ms.to_string()),
             ("clock_peers", peers.collect::<Vec<_>>().join(",")),
+        ],
+    )
+}
+
+/// Partitions that change hands, as far as this node knows and has a part in it.
+fn transfer(call: &Call<'_>) -> String {
+    let moving = call.node.handle().transition();
+    section(
+        "Transfer",
+        &[
+            ("partitions_in_motion", moving.in_motion.to_string()),
+            ("partitions_to_pull", moving.to_pull.to_string()),
+            ("partitions_to_drop", moving.to_drop.to_string()),
         ],
     )
 }
