@@ -153,6 +153,7 @@ fn hashes_and_sets() {
         HSET h t x ⇒ :1
         HINCRBY h t 1 ⇒ -ERR hash value is not an integer
         HINCRBYFLOAT h n 0.5 ⇒ "3.5"
+        HINCRBYFLOAT h none +inf ⇒ -ERR value is NaN or Infinity
         HSETNX h a 1 ⇒ :0
         HDEL h a none t n ⇒ :3
         HKEYS h ⇒ ["b", "c"]

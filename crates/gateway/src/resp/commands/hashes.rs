@@ -233,6 +233,9 @@ pub(super) fn hincrby<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
 
 pub(super) fn hincrbyfloat<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let step = float(args.at(3))?;
+    if !step.is_finite() {
+        return Err(Reply::error("ERR value is NaN or Infinity"));
+    }
     field_name_fits(args.at(2))?;
     set_from_old(call, args, move |old, _| {
         let sum = plus_float(old, step).map_err(|error| match old.map(float) {
