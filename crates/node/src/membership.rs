@@ -11,7 +11,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -48,6 +48,8 @@ pub(crate) struct Membership {
     handle: Handle,
     /// Peers that have our log and gave us theirs, on this thread.
     exchanged: Rc<RefCell<BTreeSet<NodeId>>>,
+    /// Peers that are being told of a changed log; whether they have to be told once more.
+    telling: Rc<RefCell<BTreeMap<NodeId, bool>>>,
     changed: Rc<Notify>,
     said_left: Rc<Cell<bool>>,
 }
@@ -58,6 +60,7 @@ impl Membership {
             shared,
             handle,
             exchanged: Rc::default(),
+            telling: Rc::default(),
             changed: Rc::default(),
             said_left: Rc::default(),
         }
@@ -116,12 +119,32 @@ impl Membership {
         }
     }
 
-    /// Tells every peer of this thread about a changed log.
+    /// Tells peers about a changed log. One that is being told already is told once more afterwards,
+    /// however often the log changes meanwhile: where many nodes found a cluster it changes with every
+    /// one of them, and telling everybody each time would cost the square of their number in logs.
+    ///
+    /// If the link is lost the rest is left to the exchange that a new link begins with, and to gossip.
     pub(crate) fn spread(&self, links: Vec<Rc<Link>>) {
         for link in links {
+            let peer = link.peer();
+            match self.telling.borrow_mut().entry(peer) {
+                Entry::Occupied(mut again) => {
+                    again.insert(true);
+                    continue;
+                }
+                Entry::Vacant(entry) => entry.insert(false),
+            };
             let this = self.clone();
-            tokio::task::spawn_local(async move { this.exchange_with(&link).await });
+            tokio::task::spawn_local(async move {
+                while this.exchange_with(&link).await && this.is_to_be_told_again(peer) {}
+                this.telling.borrow_mut().remove(&peer);
+            });
         }
+    }
+
+    fn is_to_be_told_again(&self, peer: NodeId) -> bool {
+        let mut telling = self.telling.borrow_mut();
+        telling.get_mut(&peer).is_some_and(std::mem::take)
     }
 
     /// Takes this node into the ring: founds the cluster with the others, or comes back in the
