@@ -6,7 +6,10 @@
 //! with others. It repairs nothing either: what is measured is left as it is.
 //!
 //! The newest version is the one with the latest stamp. Destroyed records are left out, for a
-//! tombstone does not tell when; and expired ones, which replicas forget at different times.
+//! tombstone does not tell when; and expired ones, which replicas forget at different times. A probe
+//! that finds a version that was stamped after it went out says nothing: a far replica answers with
+//! what it holds when it is reached, and what it held when the read began is not known any more. On
+//! keys that are often written these would pass for young versions that everybody else has missed.
 
 use henge_coordinator::{Gather, OpId, Probed, Probes, Recent};
 use henge_ring::NodeId;
@@ -230,8 +233,9 @@ impl Engine {
             return;
         }
         let newest = probing.others.iter().map(|(_, stamp)| *stamp).max();
-        if let Some(newest) = newest.flatten().max(probing.own) {
-            let age_ms = probing.at.wall_ms.saturating_sub(newest.time.millis());
+        let newest = newest.flatten().max(probing.own);
+        let age_ms = |it: Stamp| probing.at.wall_ms.checked_sub(it.time.millis());
+        if let Some((newest, age_ms)) = newest.and_then(|it| Some((it, age_ms(it)?))) {
             let is_newest = |stamp: Option<Stamp>| stamp == Some(newest);
             let others = probing.others.iter().map(|&(slot, stamp)| Probed {
                 level: self.peers.level(slot),

@@ -311,3 +311,22 @@ fn quorums_that_overlap_are_neither_predicted_nor_seen_to_miss_anything() {
         assert_eq!((it.met, it.expected), (0.0, 0.0));
     }
 }
+
+/// The far node answers a probe with what it holds when the probe gets there. A version that is younger
+/// than the probe was counted as one that had just been written and that everybody else had missed.
+#[test]
+fn a_probe_that_finds_a_version_younger_than_itself_says_nothing() {
+    let probes = |writes_again: bool| {
+        let mut it = Delayed::new(1.0);
+        it.submit(0, 0, Some("v"), quorum(1, 3));
+        it.outcome(0).1.result.expect("written");
+        it.submit(0, 1, None, quorum(1, 1));
+        it.run(it.now_us + 2_000);
+        if writes_again {
+            it.submit(SLOW, 0, Some("w"), quorum(1, 1));
+        }
+        it.run(it.now_us + 100_000);
+        it.measured(0).probes.total()
+    };
+    assert_eq!((probes(false), probes(true)), (1, 0));
+}
