@@ -104,6 +104,10 @@ pub(crate) struct NodeFlags {
     /// quorum`. At most 50 a second and thread; 0: none [default: 0.01]
     #[arg(long, env = "HENGE_PROBE_SHARE", value_name = "SHARE")]
     pub(crate) probe_share: Option<f64>,
+    /// Of a hundred reads, how many may ask one replica more when one is slow to answer; 0: none
+    /// [default: 5]
+    #[arg(long, env = "HENGE_HEDGE_PERCENT", value_name = "PERCENT")]
+    pub(crate) hedge_percent: Option<u64>,
 }
 
 impl NodeFlags {
@@ -143,6 +147,9 @@ impl NodeFlags {
                 .map(|v| Setting::flag("anti-entropy-interval", v)),
             repair_rate: self.repair_rate.map(|v| Setting::flag("repair-rate", v)),
             probe_share: self.probe_share.map(|v| Setting::flag("probe-share", v)),
+            hedge_percent: self
+                .hedge_percent
+                .map(|v| Setting::flag("hedge-percent", v)),
         };
         Ok(flags.over(file))
     }

@@ -31,18 +31,21 @@ pub struct HedgePolicy {
 }
 
 impl Default for HedgePolicy {
-    /// Cap 50 ms (Cassandra's `MIN(99p,50ms)`), floor 1 ms, 5 % of reads, bursts of 20.
+    /// [`HedgePolicy::DEFAULT`].
     fn default() -> Self {
-        Self {
-            cap_us: 50_000,
-            floor_us: 1_000,
-            budget_percent: 5,
-            burst: 20,
-        }
+        Self::DEFAULT
     }
 }
 
 impl HedgePolicy {
+    /// Cap 50 ms (Cassandra's `MIN(99p,50ms)`), floor 1 ms, 5 % of reads, bursts of 20.
+    pub const DEFAULT: Self = Self {
+        cap_us: 50_000,
+        floor_us: 1_000,
+        budget_percent: 5,
+        burst: 20,
+    };
+
     /// How long to wait for a peer whose answers take `p95_us` microseconds or less in 95 of 100
     /// cases; the cap if that is not known. In microseconds.
     pub fn delay_us(&self, p95_us: Option<u32>) -> u32 {

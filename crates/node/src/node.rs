@@ -461,7 +461,10 @@ impl ThreadParts {
             // Threads of one node stamp apart: each is an actor of its own.
             boot: (shared.info.boot << 16) | self.number as u64,
             defaults: shared.config.defaults,
-            hedge: HedgePolicy::default(),
+            hedge: HedgePolicy {
+                budget_percent: shared.config.hedge_percent,
+                ..HedgePolicy::DEFAULT
+            },
             max_value: shared.config.max_value,
             max_key: henge_rpc::Limits::DEFAULT.key,
             store: Arc::clone(&shared.store),

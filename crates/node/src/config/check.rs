@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use henge_coordinator::{Defaults, Mode};
+use henge_coordinator::{Defaults, HedgePolicy, Mode};
 
 use super::{Setting, Settings, parse_duration_ms, parse_size};
 
@@ -47,7 +47,12 @@ pub struct Config {
     pub repair_rate: u32,
     /// Share of reads beside which all replicas are asked what they hold, from 0 to 1.
     pub probe_share: f64,
+    /// Of a hundred reads, how many may ask one replica more when one is slow, from 0 to 100.
+    pub hedge_percent: u8,
 }
+
+/// Of a hundred reads, how many may hedge unless told otherwise: the policy's own figure.
+const HEDGE_PERCENT: u64 = HedgePolicy::DEFAULT.budget_percent as u64;
 
 /// Most replicas of a key: what a ring can place.
 const MOST_REPLICAS: u64 = henge_ring::MAX_N as u64;
@@ -107,6 +112,7 @@ impl Config {
             anti_entropy_interval_ms: interval(settings)?,
             repair_rate: repair_rate(settings)?,
             probe_share: probe_share(settings)?,
+            hedge_percent: between(settings.hedge_percent.as_ref(), 0, 100, HEDGE_PERCENT)? as u8,
         };
         if let Some(setting) = &settings.max_value
             && !(1..=MOST_VALUE).contains(&config.max_value)

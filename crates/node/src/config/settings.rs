@@ -148,6 +148,8 @@ settings! {
     repair_rate: String,
     /// Share of reads beside which all replicas are asked what they hold.
     probe_share: f64,
+    /// Of a hundred reads, how many may ask one replica more.
+    hedge_percent: u64,
 }
 
 impl Settings {

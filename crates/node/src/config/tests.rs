@@ -45,6 +45,16 @@ fn an_unknown_key_and_a_wrong_type_are_named_with_their_line() {
 }
 
 #[test]
+fn hedging_has_a_budget_that_can_be_nothing() {
+    let percent = |text| {
+        Config::check(&Settings::parse("f", text).expect("parses")).map(|it| it.hedge_percent)
+    };
+    assert_eq!(percent(""), Ok(5));
+    assert_eq!(percent("hedge_percent = 0\n"), Ok(0));
+    assert!(complaint("hedge_percent = 101\n").contains("from 0 to 100"));
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let file = Settings::parse("henge.toml", "r = 1\nw = 3\n").expect("parses");
     let flags = Settings {

@@ -7,7 +7,7 @@
 //! take turns and share batches ([`Peers::cost`](super::peers::Peers::cost)); one of a worse level is
 //! asked when no better one is left. Between two rounds a read costs nothing more.
 
-use henge_coordinator::HedgePolicy;
+use henge_coordinator::{Gather, HedgePolicy, Histogram};
 use henge_membership::{Health, HealthPolicy, Peers as Links};
 use henge_ring::NodeId;
 
@@ -20,6 +20,9 @@ const EVERY_MS: u64 = 500;
 /// Less is noise, for which batches are not torn apart.
 const SLOW_TIMES: u64 = 2;
 const SLOW_MORE_US: u64 = 500;
+
+/// Round trips of reads that have to be known before they say how long a read nearly always takes.
+const ENOUGH: u64 = 20;
 
 /// Levels: as good as the best, slow, suspect or declared down.
 const SLOW: u8 = 1;
@@ -90,8 +93,10 @@ impl Engine {
         self.ranking.know(slot);
     }
 
-    /// Works out the levels, now and then, and from the good peers' 95th percentiles how long a read
-    /// waits before it asks one more.
+    /// Works out the levels, now and then, and how long a read waits before it asks one more: as long
+    /// as reads of good peers take in 95 of 100 cases, all of them together, so that one that stands
+    /// still now and then does not have itself waited for. While too few reads were sampled the links'
+    /// own percentile stands in, which needs minutes to forget what a link's first ping took.
     pub(super) fn rank(&mut self, now: Now) {
         let ranking = &mut self.ranking;
         if ranking.known.is_empty() || now.mono_ms < ranking.next_ms {
@@ -103,13 +108,19 @@ impl Engine {
         let best = costs
             .map(|slot| ranking.links.cost(*slot, now.mono_ms))
             .min();
-        let mut p95_us = None;
+        let (mut p95_us, mut reads) = (None, Histogram::default());
         for &slot in &ranking.known {
             let level = ranking.level(slot, best.unwrap_or(0), now);
             self.peers.set_level(slot, level);
             if level == 0 {
                 p95_us = p95_us.max(ranking.links.p95_us(slot));
+                if let Some(sampled) = self.sampling.reads_of(now, slot) {
+                    reads.gather(&sampled);
+                }
             }
+        }
+        if reads.total() >= ENOUGH {
+            p95_us = reads.quantile(950);
         }
         ranking.hedge_ms = u64::from(ranking.hedge.delay_us(p95_us)).div_ceil(1000);
     }

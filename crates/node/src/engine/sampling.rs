@@ -259,6 +259,12 @@ impl Sampling {
         }
     }
 
+    /// Round trips of reads to a peer in the last one to two minutes, if any were sampled.
+    pub(super) fn reads_of(&mut self, now: Now, slot: Slot) -> Option<Histogram> {
+        let trips = self.peers.get_mut(usize::from(slot))?.as_mut()?;
+        Some(trips.reads.all(now.mono_ms))
+    }
+
     fn round_trips(&mut self, slot: Slot) -> &mut RoundTrips {
         let at = usize::from(slot);
         if self.peers.len() <= at {

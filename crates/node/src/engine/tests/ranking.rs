@@ -88,3 +88,28 @@ fn a_read_is_hedged_when_the_good_replicas_are_usually_quicker() {
     measure(&mut cluster, [(2, 900_000), (3, 900_000)]);
     assert_eq!(hedge_ms(&mut cluster), 50, "the cap, however slow they are");
 }
+
+#[test]
+fn reads_themselves_say_when_to_hedge_once_enough_were_sampled() {
+    let mut cluster = Cluster::new(3);
+    // The first ping of a link came at a bad time, and its percentile takes minutes to forget it.
+    measure(&mut cluster, [(2, 8_000), (3, 8_000)]);
+    let sampled = |cluster: &mut Cluster, peer: u8, us: u64, times: usize| {
+        let now = cluster.now;
+        let engine = cluster.engine(id(1));
+        let slot = engine.peers.slot(&id(peer)).expect("known");
+        (0..times).for_each(|_| engine.sampling.read_took(now, slot, us));
+        cluster.pass(500);
+        cluster.engine(id(1)).ranking.hedge_ms
+    };
+    assert!(sampled(&mut cluster, 2, 1_500, 19) >= 8, "too few");
+    assert_eq!(sampled(&mut cluster, 2, 1_500, 1), 2);
+    // The other one stands still for 50 ms in one case of ten, which is one of twenty reads of both.
+    assert_eq!(sampled(&mut cluster, 3, 1_500, 18), 2);
+    assert_eq!(sampled(&mut cluster, 3, 50_000, 2), 2);
+    assert_eq!(
+        sampled(&mut cluster, 3, 50_000, 4),
+        50,
+        "not seldom any more"
+    );
+}
