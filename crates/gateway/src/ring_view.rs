@@ -44,6 +44,7 @@ pub(crate) fn members_json(node: &Handle) -> Vec<Value> {
             "zone": member.zone.as_str(),
             "weight": member.weight.get(),
             "up": member.id == own || peer.is_some_and(|peer| peer.up),
+            "declared_down": peer.is_some_and(|peer| peer.declared_down),
             "rtt_us": peer.map(|peer| peer.rtt_us),
         })
     };
