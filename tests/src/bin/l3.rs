@@ -1,4 +1,4 @@
-//! Real nodes in network namespaces, under load and faults; needs root.
+//! Real nodes in network namespaces, under load and faults; needs root, but for one scenario.
 //!
 //! ```text
 //! cargo build --profile quick --bin henge --bin l3
@@ -6,6 +6,7 @@
 //! target/quick/l3 --only kill,one-way --seed 7
 //! target/quick/l3 --long
 //! target/quick/l3 --scenario growth
+//! target/quick/l3 --scenario scale             # fifty nodes on loopback; needs no root
 //! ```
 
 use std::{process::ExitCode, time::Duration};

@@ -95,16 +95,20 @@ impl<'lab> Cluster<'lab> {
         self.servers.keys().copied().collect()
     }
 
+    /// The Redis door of a machine.
+    pub fn door(&self, machine: u8) -> String {
+        format!("{}:{RESP}", self.lab.address(machine))
+    }
+
     /// Redis doors of all that run.
     pub fn targets(&self) -> Vec<String> {
-        let door = |machine: &u8| format!("{}:{RESP}", self.lab.address(*machine));
-        self.servers.keys().map(door).collect()
+        self.servers.keys().map(|it| self.door(*it)).collect()
     }
 
     fn start(&mut self, machine: u8, others: &[u8], joins: bool) -> anyhow::Result<()> {
         let start = Start {
             henge: self.setup.henge.clone(),
-            namespace: self.lab.namespace(machine),
+            namespace: Some(self.lab.namespace(machine)),
             address: self.lab.address(machine),
             others: others.iter().map(|it| self.lab.address(*it)).collect(),
             joins,
@@ -153,7 +157,7 @@ impl<'lab> Cluster<'lab> {
     ///
     /// # Errors
     /// If there is none.
-    pub fn pause(&mut self, machine: u8, paused: bool) -> anyhow::Result<()> {
+    pub fn pause(&self, machine: u8, paused: bool) -> anyhow::Result<()> {
         let server = self.servers.get(&machine);
         server.with_context(|| nothing_on(machine))?.pause(paused)
     }
@@ -199,6 +203,14 @@ impl<'lab> Cluster<'lab> {
     /// If it does not answer.
     pub fn members_as_seen_by(&self, machine: u8) -> anyhow::Result<Value> {
         http::json(self.lab.address(machine), "GET", "/v1/members")
+    }
+
+    /// What a node says of each R and W: `/v1/quorum`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn quorum_as_seen_by(&self, machine: u8) -> anyhow::Result<Value> {
+        http::json(self.lab.address(machine), "GET", "/v1/quorum")
     }
 
     /// The id of the node on a machine.
@@ -277,7 +289,7 @@ fn nothing_on(machine: u8) -> String {
 }
 
 /// What keeps a node's view from being that of a settled cluster of so many.
-fn unsettled(seen: &Value, members: usize) -> Option<String> {
+pub(super) fn unsettled(seen: &Value, members: usize) -> Option<String> {
     if seen["ready"] != true {
         return Some("not ready".to_owned());
     }

@@ -71,7 +71,7 @@ const NO_BUFFERS: i32 = 105;
 #[derive(Debug)]
 pub(super) struct Holding {
     child: Child,
-    rule: String,
+    rules: Vec<String>,
     inside: String,
 }
 
@@ -83,13 +83,28 @@ impl Holding {
         delay_ms: u64,
         jitter_ms: u64,
     ) -> anyhow::Result<Self> {
+        let rules = vec![rule(lab, "INPUT -s", "src")];
+        Self::with(lab, machine, (delay_ms, jitter_ms), rules)
+    }
+
+    /// Starts it for what other machines send to this one and what it sends to them.
+    pub(super) fn both_ways(
+        lab: &Lab,
+        machine: u8,
+        delay_ms: u64,
+        jitter_ms: u64,
+    ) -> anyhow::Result<Self> {
+        let rules = vec![rule(lab, "INPUT -s", "src"), rule(lab, "OUTPUT -d", "dst")];
+        Self::with(lab, machine, (delay_ms, jitter_ms), rules)
+    }
+
+    fn with(
+        lab: &Lab,
+        machine: u8,
+        (delay_ms, jitter_ms): (u64, u64),
+        rules: Vec<String>,
+    ) -> anyhow::Result<Self> {
         let inside = format!("ip netns exec {}", lab.namespace(machine));
-        let (subnet, clients) = (lab.subnet(), lab.clients());
-        // Clients are let through before the queue is asked.
-        let rule = format!(
-            "INPUT -s {subnet} -m iprange ! --src-range {clients}-{clients} \
-             -j NFQUEUE --queue-num {QUEUE} --queue-bypass"
-        );
         let own = std::env::current_exe()?;
         let child = Command::new("ip")
             .args(["netns", "exec", &lab.namespace(machine)])
@@ -103,12 +118,24 @@ impl Holding {
             .spawn()?;
         let holding = Self {
             child,
-            rule,
+            rules,
             inside,
         };
-        shell::run(&format!("{} iptables -A {}", holding.inside, holding.rule))?;
+        for rule in &holding.rules {
+            shell::run(&format!("{} iptables -A {rule}", holding.inside))?;
+        }
         Ok(holding)
     }
+}
+
+/// Hands over what comes from other machines, or goes to them. Clients are let through before the queue is
+/// asked.
+fn rule(lab: &Lab, chain: &str, end: &str) -> String {
+    let (subnet, clients) = (lab.subnet(), lab.clients());
+    format!(
+        "{chain} {subnet} -m iprange ! --{end}-range {clients}-{clients} \
+         -j NFQUEUE --queue-num {QUEUE} --queue-bypass"
+    )
 }
 
 impl Holding {
@@ -121,7 +148,9 @@ impl Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         // The machine may have been destroyed, and both with it.
-        let _ = shell::run(&format!("{} iptables -D {}", self.inside, self.rule));
+        for rule in &self.rules {
+            let _ = shell::run(&format!("{} iptables -D {rule}", self.inside));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -62,8 +62,19 @@ pub fn json(node: IpAddr, method: &str, path: &str) -> anyhow::Result<Value> {
 /// # Errors
 /// As [`ask`], and if there is no such figure.
 pub fn metric(node: IpAddr, name: &str) -> anyhow::Result<u64> {
+    metrics(node, &[name])
+}
+
+/// The sum of some figures of a node's `/metrics`, of one answer.
+///
+/// # Errors
+/// As [`metric`].
+pub fn metrics(node: IpAddr, names: &[&str]) -> anyhow::Result<u64> {
     let (_, text) = ask(node, "GET", "/metrics")?;
-    figure(&text, name).with_context(|| format!("{node} has no metric {name}"))
+    let figures = names
+        .iter()
+        .map(|name| figure(&text, name).with_context(|| format!("{node} has no metric {name}")));
+    figures.sum()
 }
 
 /// One figure in the Prometheus text form.

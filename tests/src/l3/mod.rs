@@ -31,6 +31,8 @@ mod server;
 mod cluster;
 pub use cluster::{Cluster, Setup};
 
+mod herd;
+
 mod filler;
 
 mod fault;
@@ -68,6 +70,16 @@ pub use away::away;
 
 mod expiry;
 pub use expiry::expiry;
+
+mod staleness;
+
+mod hedging;
+
+mod tails;
+pub use tails::tails;
+
+mod scale;
+pub use scale::scale;
 
 mod table;
 pub use table::table;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 
-use super::fault::Fault;
+use super::{fault::Fault, herd::MOST};
 
 /// Real nodes in network namespaces, under load and faults; needs root.
 ///
@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long)]
     pub long: bool,
 
-    /// Instead of single faults: one of the promises about growing and catching up.
+    /// Instead of single faults: one of the promises that take more than a fault to see.
     #[arg(long, value_enum, conflicts_with_all = ["only", "mixed", "list"])]
     pub scenario: Option<Scenario>,
 
@@ -50,6 +50,10 @@ pub struct Options {
     /// away: 100000; expiry: 1000000].
     #[arg(long, value_parser = clap::value_parser!(u32).range(64..=10_000_000))]
     pub users: Option<u32>,
+
+    /// Nodes of the scenario scale.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(3..=i64::from(MOST)))]
+    pub nodes: u8,
 
     /// The program [default: `henge` beside this one].
     #[arg(long, value_name = "PATH")]
@@ -83,6 +87,10 @@ pub enum Scenario {
     Away,
     /// A million keys expire.
     Expiry,
+    /// Fifty nodes on loopback: founding, idle traffic, one killed. Needs no root.
+    Scale,
+    /// One replica of three is slow: predicted staleness beside probed, and what hedging does for reads.
+    Tails,
 }
 
 /// What is to be done.
@@ -138,6 +146,7 @@ impl Options {
                 Some(Scenario::Growth) => 20_000,
                 Some(Scenario::Away) => 100_000,
                 Some(Scenario::Expiry) => 1_000_000,
+                Some(Scenario::Scale | Scenario::Tails) => 1_000,
             }),
             faults,
             henge,

@@ -11,7 +11,7 @@ use anyhow::Context;
 
 use super::{
     away::away,
-    criteria::Stage,
+    criteria::{Criteria, Stage},
     expiry::expiry,
     fault::Fault,
     growth::growth,
@@ -20,7 +20,9 @@ use super::{
     plan::Plan,
     probe::Abilities,
     pulse::Pulse,
+    scale::scale,
     table::table,
+    tails::tails,
     trial::{Row, Trial, broken},
 };
 use crate::sim::Rng;
@@ -41,53 +43,78 @@ pub enum Ending {
 /// # Errors
 /// If nothing can be tried on this machine.
 pub fn run(options: &Options, checked: &Checked) -> anyhow::Result<Ending> {
-    let lab = Arc::new(Lab::new().context(NO_LAB)?);
-    remove_on_signals(Arc::downgrade(&lab))?;
-    lab.build(1).context(NO_LAB)?;
-    let abilities = Abilities::probe(&lab, 1).context(NO_LAB)?;
     let logs = options
         .logs
         .clone()
         .unwrap_or_else(|| std::env::temp_dir().join(format!("henge-l3-{}", std::process::id())));
     std::fs::create_dir_all(&logs)?;
-    let trial = Trial {
+    let mut trial = Trial {
         henge: checked.henge.clone(),
         logs: logs.clone(),
         hold: checked.hold,
         around: checked.around,
         rate: options.rate,
         users: checked.users,
-        fake_clock: abilities.fake_clock.clone().ok(),
+        fake_clock: None,
     };
-    if let Some(scenario) = options.scenario {
-        let stage = Stage {
-            lab: &lab,
-            trial: &trial,
-        };
-        let ending = played(stage, scenario)?;
-        if ending != Ending::Broken && options.logs.is_none() {
-            forget(&logs);
-        }
-        return Ok(ending);
-    }
-    let (faults, missing) = possible(&checked.faults, &abilities);
-    for line in &missing {
-        println!("{line}");
-    }
-    println!("seed {}, logs in {}", options.seed, logs.display());
-    let begun = Instant::now();
-    let rows: Vec<Row> = plans(&faults, checked.mixed, options.seed)
-        .iter()
-        .map(|plan| tried(&trial, &lab, plan))
-        .collect();
-    println!("{}", table(&rows));
-    missing.iter().for_each(|line| println!("{line}"));
-    println!("{:.0} s", begun.elapsed().as_secs_f64());
-    let ending = ending(&rows, !missing.is_empty() && !options.allow_missing);
+    let ending = match options.scenario {
+        // Loopback is all it needs.
+        Some(Scenario::Scale) => played(&logs, || scale(&trial, options.nodes, options.seed)),
+        scenario => in_lab(options, checked, scenario, &mut trial),
+    }?;
     if ending != Ending::Broken && options.logs.is_none() {
         forget(&logs);
     }
     Ok(ending)
+}
+
+/// Plays a scenario, or all trials, in network namespaces.
+fn in_lab(
+    options: &Options,
+    checked: &Checked,
+    scenario: Option<Scenario>,
+    trial: &mut Trial,
+) -> anyhow::Result<Ending> {
+    let lab = Arc::new(Lab::new().context(NO_LAB)?);
+    remove_on_signals(Arc::downgrade(&lab))?;
+    lab.build(1).context(NO_LAB)?;
+    let abilities = Abilities::probe(&lab, 1).context(NO_LAB)?;
+    trial.fake_clock = abilities.fake_clock.clone().ok();
+    if let Some(scenario) = scenario {
+        let stage = Stage { lab: &lab, trial };
+        return played(&trial.logs, || match scenario {
+            Scenario::Growth => growth(&stage),
+            Scenario::Away => away(&stage),
+            Scenario::Expiry => expiry(&stage),
+            Scenario::Tails => tails(&stage),
+            Scenario::Scale => scale(trial, options.nodes, options.seed),
+        });
+    }
+    every_fault(options, checked, &abilities, &lab, trial)
+}
+
+/// Tries every fault alone, and some at once.
+fn every_fault(
+    options: &Options,
+    checked: &Checked,
+    abilities: &Abilities,
+    lab: &Lab,
+    trial: &Trial,
+) -> anyhow::Result<Ending> {
+    let (faults, missing) = possible(&checked.faults, abilities);
+    for line in &missing {
+        println!("{line}");
+    }
+    println!("seed {}, logs in {}", options.seed, trial.logs.display());
+    let begun = Instant::now();
+    let rows: Vec<Row> = plans(&faults, checked.mixed, options.seed)
+        .iter()
+        .map(|plan| tried(trial, lab, plan))
+        .collect();
+    println!("{}", table(&rows));
+    missing.iter().for_each(|line| println!("{line}"));
+    println!("{:.0} s", begun.elapsed().as_secs_f64());
+    Ok(ending(&rows, !missing.is_empty() && !options.allow_missing))
 }
 
 /// Why nothing can be tried.
@@ -118,14 +145,13 @@ fn plans(faults: &[Fault], mixed: u32, seed: u64) -> Vec<Plan> {
 }
 
 /// Plays a scenario and says what it showed.
-fn played(stage: Stage<'_>, scenario: Scenario) -> anyhow::Result<Ending> {
-    println!("logs in {}", stage.trial.logs.display());
+fn played(
+    logs: &Path,
+    scenario: impl FnOnce() -> anyhow::Result<Criteria>,
+) -> anyhow::Result<Ending> {
+    println!("logs in {}", logs.display());
     let pulse = Pulse::start();
-    let criteria = match scenario {
-        Scenario::Growth => growth(&stage),
-        Scenario::Away => away(&stage),
-        Scenario::Expiry => expiry(&stage),
-    }?;
+    let criteria = scenario()?;
     println!("{}", criteria.text());
     if let Some(disturbed) = pulse.missed() {
         println!("     {disturbed}: times are of no use");

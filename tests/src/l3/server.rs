@@ -1,4 +1,4 @@
-//! One `henge serve` process in its namespace.
+//! One `henge serve` process, in a namespace or at a loopback address of its own.
 
 use std::{
     fs::OpenOptions,
@@ -13,15 +13,15 @@ use super::shell;
 
 /// Port of the Redis door of every node, and of the door for peers.
 pub(super) const RESP: u16 = 7379;
-const PEER: u16 = 7381;
+pub(super) const PEER: u16 = 7381;
 
 /// How a process is started.
 #[derive(Clone, Debug)]
 pub(super) struct Start {
     /// The program.
     pub(super) henge: PathBuf,
-    /// Its machine's namespace.
-    pub(super) namespace: String,
+    /// Its machine's namespace; `None`: the one that the harness runs in.
+    pub(super) namespace: Option<String>,
     /// Its machine's address.
     pub(super) address: IpAddr,
     /// Members to found a cluster with, or to join: see `joins`.
@@ -53,10 +53,15 @@ impl Start {
         let at = |address: &IpAddr, port: u16| format!("{address}:{port}");
         let others: Vec<_> = self.others.iter().map(|it| at(it, PEER)).collect();
         let whom = if self.joins { "--join" } else { "--peers" };
-        let mut command = Command::new("ip");
+        let mut command = match &self.namespace {
+            None => Command::new(&self.henge),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.henge);
+                command
+            }
+        };
         command
-            .args(["netns", "exec", &self.namespace])
-            .arg(&self.henge)
             .args(["serve", "--open", "--cluster", "l3"])
             .args(["--listen-resp", &at(&self.address, RESP)])
             .args(["--listen-http", &at(&self.address, super::http::PORT)])
@@ -72,7 +77,7 @@ impl Start {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        let child = command.spawn().context("ip netns exec")?;
+        let child = command.spawn().with_context(|| format!("{command:?}"))?;
         Ok(Server { child })
     }
 }
@@ -98,6 +103,12 @@ impl Server {
         Ok(())
     }
 
+    /// Bytes of memory that it occupies (`VmRSS`), if it is there.
+    pub(super) fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        resident_bytes(&status.ok()?)
+    }
+
     /// Whether it still runs.
     pub(super) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -108,5 +119,24 @@ impl Drop for Server {
     fn drop(&mut self) {
         // It may be gone already.
         let _ = self.kill();
+    }
+}
+
+/// What `/proc/PID/status` tells of memory.
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resident_bytes;
+
+    #[test]
+    fn memory_is_told_in_kilobytes() {
+        let status = "Name:\thenge\nVmPeak:\t  9 kB\nVmRSS:\t   12 kB\nThreads:\t7\n";
+        assert_eq!(resident_bytes(status), Some(12 << 10));
+        assert_eq!(resident_bytes("Name:\tzombie\n"), None);
     }
 }
