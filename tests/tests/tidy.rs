@@ -38,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "henge-rpc",
         ],
     ),
+    ("henge-tower-sessions", &["henge-versioning", "henge-node"]),
     ("henge-client", &["henge-ring"]),
     (
         "henge",
