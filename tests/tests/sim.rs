@@ -8,8 +8,8 @@ use henge_tests::{
     checker::Rule,
     history::Quorum,
     sim::{
-        Ask, Convergence, Mark, Marks, Notice, Plan, Planted, START_MS, Setting, Verdict, Weather,
-        What, Workload, World, register_loss, run,
+        Ask, Convergence, FaultKind, Mark, Marks, Notice, Plan, Planted, START_MS, Setting,
+        Verdict, Weather, What, Workload, World, register_loss, run,
     },
 };
 
@@ -118,6 +118,25 @@ fn the_same_seed_goes_the_same_way() {
         once.len(),
         "different seeds go different ways"
     );
+}
+
+/// A leave that is taken back, midway or when all is handed over, amid the usual faults: every promise is
+/// kept, and in the end every owner, the one that came back among them, holds the same.
+#[test]
+fn a_leave_that_is_undone_loses_nothing() {
+    let plans = plans(70_000..70_060, Workload::Mixed).into_iter();
+    // Who was replaced has lost its memory: it does not come back.
+    let is_change = |plan: &Plan| {
+        let mut kinds = plan.faults.iter().map(|fault| &fault.kind);
+        kinds.any(|kind| matches!(kind, FaultKind::Change(_)))
+    };
+    let plans = plans.filter(|plan| !is_change(plan));
+    let plans: Vec<_> = plans.map(Plan::with_a_leave_undone).collect();
+    assert!(plans.len() >= 20, "{} plans", plans.len());
+    for verdict in &run_all(&plans) {
+        assert_clean(verdict);
+        assert!(verdict.converged_after.is_some(), "{}", verdict.plan);
+    }
 }
 
 /// Runs seeds with a mistake in them until one is noticed.

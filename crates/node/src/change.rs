@@ -1,12 +1,17 @@
 //! Changes of the ring that an operator decides: what they would do, and making them.
 
 use henge_repair::transfer::{Span, TransferLimits};
-use henge_ring::{ChangeId, Endpoints, Impact, NodeId, Op, Ring, Token, Weight, Zone};
+use henge_ring::{ChangeId, Endpoints, Impact, Log, NodeId, Op, Ring, Token, Weight, Zone};
 
-use crate::{Handle, TransitionStatus};
+use crate::{Handle, PeerInfo, TransitionStatus};
 
 /// A page of a transfer, in bytes: what an estimate counts with.
 const PAGE: u64 = 64 << 10;
+
+/// Rings under which somebody may serve when a change that ends another one is still taken: those of
+/// the change under way, and of one that was to end it already. Each may add a set in which every
+/// operation on a moving partition has to count.
+const MOST_VIEWS: u64 = 3;
 
 /// What is to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub enum Change {
     Reweight(NodeId, Weight),
     /// A member stands elsewhere than it said.
     Rezone(NodeId, Zone),
+    /// A member that leaves, or has left, stays: it keeps what it still holds and fetches the rest.
+    Stay(NodeId),
     /// A further node joins. Only shown: a node joins by itself.
     Join(Weight, Zone),
     /// A new node takes the places of this one. Only shown: a node does so by itself, on its address.
@@ -44,6 +51,14 @@ pub enum ChangeRefused {
     /// The ring has no such member.
     #[error("{} is no member", .0.short())]
     Stranger(NodeId),
+    /// It has not left.
+    #[error("{} has not left", .0.short())]
+    NotLeft(NodeId),
+    /// A node that left and is down has lost its memory, or comes back under this id with an old one.
+    #[error(
+        "{} cannot be reached: only a node that still runs can stay, another one joins", .0.short()
+    )]
+    Unreachable(NodeId),
     /// Nobody would be left.
     #[error("the last member cannot leave")]
     LastMember,
@@ -69,7 +84,7 @@ impl Change {
             | Self::Reweight(node, _)
             | Self::Rezone(node, _)
             | Self::Replace(node) => Some(*node),
-            Self::Join(..) => None,
+            Self::Join(..) | Self::Stay(_) => None,
         }
     }
 
@@ -78,11 +93,27 @@ impl Change {
         !matches!(self, Self::Join(..) | Self::Replace(_))
     }
 
-    fn op(&self, newcomer: NodeId) -> Op {
-        match self.clone() {
+    /// Whether it ends what another change began: a leave of a node that cannot finish its join, a
+    /// leave that is taken back. Such a change does not wait for the other one.
+    fn ends_another(&self) -> bool {
+        matches!(self, Self::Leave(_) | Self::Stay(_))
+    }
+
+    /// The event; `None`: there is nothing to come back.
+    fn op(&self, newcomer: NodeId, log: &Log) -> Option<Op> {
+        Some(match self.clone() {
             Self::Leave(node) => Op::Leave { node },
             Self::Reweight(node, weight) => Op::SetWeight { node, weight },
             Self::Rezone(node, zone) => Op::SetZone { node, zone },
+            Self::Stay(node) => {
+                let member = Ring::as_it_left(log, &node)?;
+                Op::Return {
+                    node,
+                    weight: member.weight,
+                    zone: member.zone,
+                    endpoints: member.endpoints,
+                }
+            }
             Self::Join(weight, zone) => Op::Join {
                 node: newcomer,
                 weight,
@@ -94,7 +125,7 @@ impl Change {
                 new: newcomer,
                 endpoints: nowhere(),
             },
-        }
+        })
     }
 }
 
@@ -145,11 +176,11 @@ impl Handle {
         let before = self.ring();
         self.admit(change, &before, apply)?;
         let newcomer = free_id(&before);
-        let op = change.op(newcomer);
         let mut log = self.shared().log();
+        let op = change.op(newcomer, &log);
         let seed = format!("{}{:?}{change:?}", self.info().id, log.tag());
         let name = ChangeId(Token::of(seed.as_bytes()).0);
-        let events = log.propose(self.info().id, name, [op]);
+        let events = log.propose(self.info().id, name, op);
         log.extend(events.iter().cloned());
         let impact = Impact::between(&before, &before.advance(&log));
         let mut plan = ChangePlan {
@@ -176,6 +207,9 @@ impl Handle {
         {
             return Err(ChangeRefused::Stranger(node));
         }
+        if let Change::Stay(node) = change {
+            self.admit_return(*node, ring)?;
+        }
         if ring.members().len() == 1 && matches!(change, Change::Leave(_)) {
             return Err(ChangeRefused::LastMember);
         }
@@ -185,9 +219,25 @@ impl Handle {
         if !change.can_be_made() {
             return Err(ChangeRefused::ByItself);
         }
-        match self.transition().in_motion {
-            0 => Ok(()),
-            in_motion => Err(ChangeRefused::InMotion { in_motion }),
+        let status = self.transition();
+        let in_motion = status.in_motion;
+        let is_taken = change.ends_another() && status.views <= MOST_VIEWS;
+        match in_motion == 0 || is_taken {
+            true => Ok(()),
+            false => Err(ChangeRefused::InMotion { in_motion }),
+        }
+    }
+
+    /// A node that has left may come back while it runs: it has its id since it started, and its memory
+    /// with it.
+    fn admit_return(&self, node: NodeId, ring: &Ring) -> Result<(), ChangeRefused> {
+        if !ring.has_departed(&node) {
+            return Err(ChangeRefused::NotLeft(node));
+        }
+        let runs = |peer: &PeerInfo| peer.id == node && peer.up;
+        match node == self.info().id || self.peers().iter().any(runs) {
+            true => Ok(()),
+            false => Err(ChangeRefused::Unreachable(node)),
         }
     }
 

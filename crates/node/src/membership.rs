@@ -303,7 +303,7 @@ impl Membership {
             });
         }
         let left = self.shared.transition.status().left;
-        if left && !self.said_left.replace(true) {
+        if !self.said_left.replace(left) && left {
             tracing::info!("this node has left: its data is elsewhere, it can be stopped");
         }
     }

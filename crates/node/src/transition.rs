@@ -93,6 +93,8 @@ impl Snapshot {
 /// How far a node has come with moving partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransitionStatus {
+    /// Rings under which somebody may still serve: one at rest, one more for each change under way.
+    pub views: u64,
     /// Partitions with more than one active replica set.
     pub in_motion: u64,
     /// Partitions this node still has to pull.
@@ -187,6 +189,7 @@ impl Transition {
     /// How far it has come.
     pub fn status(&self) -> TransitionStatus {
         let status = self.with(|transfer| TransitionStatus {
+            views: transfer.views().len() as u64,
             in_motion: transfer.moving().count() as u64,
             to_pull: transfer.incoming().len() as u64,
             to_drop: transfer.leavings() as u64,

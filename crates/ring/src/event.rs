@@ -44,7 +44,7 @@ pub enum Op {
         bits: u8,
     },
     /// A node joins. If it is a member already, only its endpoints are replaced (a node that comes
-    /// back under another address). An id that left never joins again.
+    /// back under another address). An id that left does not join again: see [`Op::Return`].
     Join {
         /// The new member.
         node: NodeId,
@@ -97,5 +97,19 @@ pub enum Op {
     AlgoVersion {
         /// Number of the rules.
         v: u16,
+    },
+    /// A leave is undone: a node that has left, and still has its memory, is a member again. Without
+    /// effect for a member and for a stranger. A join would not do: logs merge, and the join that the
+    /// node once came with must not bring it back. For the partitions it gets it is a newcomer, which
+    /// fetches what it lacks.
+    Return {
+        /// The node that left.
+        node: NodeId,
+        /// Its share in proportion to others.
+        weight: Weight,
+        /// What it fails together with.
+        zone: Zone,
+        /// Where it listens.
+        endpoints: Endpoints,
     },
 }

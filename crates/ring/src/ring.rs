@@ -162,9 +162,30 @@ impl Ring {
         &self.members()[node.index()]
     }
 
-    /// Whether a node was a member and left for good; its id never joins again.
+    /// Whether a node was a member and left; its id never joins again, it only can
+    /// [return](crate::Op::Return).
     pub fn has_departed(&self, id: &NodeId) -> bool {
         self.layout.departed.contains(id)
+    }
+
+    /// The nodes that were members and left, by id.
+    pub fn departed(&self) -> impl Iterator<Item = &NodeId> {
+        self.layout.departed.iter()
+    }
+
+    /// A node that has left as it was before: what [`Op::Return`](crate::Op::Return) wants. `None` if
+    /// it is a member, or never was one.
+    pub fn as_it_left(log: &Log, id: &NodeId) -> Option<Member> {
+        let events: Vec<&Event> = log.events().collect();
+        let (mut ring, mut seen) = (Self::default(), None);
+        for change in events.chunk_by(|a, b| a.change == b.change) {
+            if ring.layout.apply(change).is_err() {
+                break;
+            }
+            let member = ring.index_of(id).map(|at| ring.member(at).clone());
+            seen = member.or(seen);
+        }
+        seen.filter(|_| ring.has_departed(id))
     }
 
     /// The partition a token falls into.

@@ -87,6 +87,17 @@ impl Roster {
             Op::SplitQ => self.split(),
             Op::SetN { n } => self.set_n(*n),
             Op::AlgoVersion { v } if *v > ALGO_VERSION => return Err(*v),
+            Op::Return {
+                node,
+                weight,
+                zone,
+                endpoints,
+            } => {
+                let is_full = self.entries.len() >= MAX_MEMBERS;
+                if !is_full && self.next.departed.remove(node) {
+                    self.join(*node, *weight, zone, endpoints);
+                }
+            }
             Op::AlgoVersion { v } => self.next.algo = self.next.algo.max(*v),
         }
         Ok(())

@@ -570,6 +570,16 @@ pub(super) fn join_of(node: NodeId) -> Op {
     }
 }
 
+/// A node that has left is a member again.
+pub(super) fn return_of(node: NodeId) -> Op {
+    Op::Return {
+        node,
+        weight: Weight::default(),
+        zone: Zone::default(),
+        endpoints: endpoints_of(node),
+    }
+}
+
 /// What requests get that say nothing else; the simulator's always do.
 pub(super) fn defaults(n: u8) -> Defaults {
     Defaults {

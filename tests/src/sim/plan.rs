@@ -108,6 +108,8 @@ pub enum Change {
     Join(usize),
     /// A node leaves; it lives on.
     Leave(usize),
+    /// A node that leaves, or has left, is a member again.
+    Return(usize),
     /// The first one's machine and memory are lost; the second takes its place.
     Replace(usize, usize),
 }
@@ -125,6 +127,7 @@ impl FaultKind {
             Self::Uninformed(_) => "uninformed",
             Self::Change(Change::Join(_)) => "join",
             Self::Change(Change::Leave(_)) => "leave",
+            Self::Change(Change::Return(_)) => "return",
             Self::Change(Change::Replace(..)) => "replace",
         }
     }
@@ -212,6 +215,27 @@ impl Plan {
         ] {
             self.faults.push(Fault {
                 at: at * SECOND,
+                lasts: 0,
+                kind: FaultKind::Change(change),
+            });
+        }
+        self.faults.sort_by_key(|fault| fault.at);
+        self
+    }
+
+    /// The same run with a leave that is taken back, soon or late: midway, or when the node has handed
+    /// everything over and forgotten it.
+    #[must_use]
+    pub fn with_a_leave_undone(mut self) -> Self {
+        let mut rng = Rng::new(self.seed ^ 0x75_6e_64_6f); // "undo"
+        let goes = rng.between(3, 30) * SECOND;
+        let comes = match rng.below(2) {
+            0 => goes + rng.below(2_000) * 1_000,
+            _ => goes + rng.between(5, 20) * SECOND,
+        };
+        for (at, change) in [(goes, Change::Leave(0)), (comes, Change::Return(0))] {
+            self.faults.push(Fault {
+                at,
                 lasts: 0,
                 kind: FaultKind::Change(change),
             });

@@ -11,7 +11,10 @@ use super::{
     ask::Ask,
     marks::{Mark, Marks},
     network::{Network, Weather},
-    node::{Convergence, Input, Node, Output, defaults, endpoints_of, founding, join_of, node_ids},
+    node::{
+        Convergence, Input, Node, Output, defaults, endpoints_of, founding, join_of, node_ids,
+        return_of,
+    },
     plan::Change,
     planted::{Planted, host, messages},
     queue::Queue,
@@ -174,7 +177,11 @@ impl<A> World<A> {
             return;
         }
         let at = *self.rng.pick(&alive);
-        let known = self.nodes[at].transition.log().unwrap_or_default();
+        let known = match change {
+            // Whoever takes a leave back has heard of it.
+            Change::Return(_) => self.log.clone(),
+            _ => self.nodes[at].transition.log().unwrap_or_default(),
+        };
         let (proposer, op, starts) = match *change {
             Change::Join(node) => (node, join_of(self.ids[node]), Some(node)),
             Change::Leave(node) => (
@@ -184,6 +191,7 @@ impl<A> World<A> {
                 },
                 None,
             ),
+            Change::Return(node) => (node, return_of(self.ids[node]), None),
             Change::Replace(old, new) => {
                 let op = Op::Replace {
                     old: self.ids[old],

@@ -181,3 +181,28 @@ fn a_member_that_stands_elsewhere_says_so_and_replicas_spread() {
     }
     sessions.check(&cluster);
 }
+
+#[test]
+fn a_leave_taken_back_midway_leaves_a_full_member_and_nothing_is_lost() {
+    let cluster = Cluster::start(4);
+    let sessions = Sessions::begin(&cluster);
+    let load = Load::start(&cluster, &[0, 1, 2]);
+    let (http, id) = (cluster.address(0, Port::Http), cluster.id(3));
+    let undo = ["leave", &id, "--undo", "--http", &http];
+    Ran::refused(&undo, &["has not left"]);
+
+    let told = Ran::well(&["leave", &id, "--apply", "--no-wait", "--http", &http]);
+    assert!(
+        told.contains("applied\n") && !told.contains("done"),
+        "{told}"
+    );
+    let moving = cluster.json(0, "/v1/members")["moving"]["partitions"].as_u64();
+    assert!(moving > Some(0), "768 partitions are not moved in no time");
+    let told = Ran::well(&[&undo[..], &["--apply"]].concat());
+    assert!(told.contains("done after"), "{told}");
+    cluster.wait_until_settled(4);
+    is_even(&cluster, 3, 4);
+    assert_eq!(cluster.json(3, "/v1/members")["moving"]["left"], false);
+    load.end();
+    sessions.check(&cluster);
+}

@@ -46,6 +46,9 @@ struct Making {
 pub(crate) struct Leave {
     /// Its id, or the beginning of it
     node: String,
+    /// Take the leave back: a node that leaves, or has left and still runs, is a member again
+    #[arg(long)]
+    undo: bool,
     #[command(flatten)]
     making: Making,
 }
@@ -96,8 +99,9 @@ pub(crate) struct Replace {
 
 impl Leave {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let query = format!("leave?node={}", id(&self.node)?);
-        self.making.run("leave", &query).await
+        let what = if self.undo { "stay" } else { "leave" };
+        let query = format!("{what}?node={}", id(&self.node)?);
+        self.making.run(what, &query).await
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Asked {
 }
 
 /// `POST /v1/members/{change}?node=ID[&weight=W][&zone=Z][&replica_bytes=B][&apply=true]`: shows what a
-/// change would do, and makes it if told to. `join` and `replace` are only shown.
+/// change would do, and makes it if told to. `join` and `replace` are only shown. `stay` undoes a leave.
 pub(super) async fn change(
     State(door): State<Door>,
     Path(what): Path<String>,
@@ -49,8 +49,10 @@ pub(super) async fn change(
         }
         Err(refused) => {
             let status = match refused {
-                ChangeRefused::InMotion { .. } => StatusCode::CONFLICT,
-                ChangeRefused::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+                ChangeRefused::InMotion { .. } | ChangeRefused::NotLeft(_) => StatusCode::CONFLICT,
+                ChangeRefused::NotReady | ChangeRefused::Unreachable(_) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
                 ChangeRefused::Stranger(_)
                 | ChangeRefused::LastMember
                 | ChangeRefused::ByItself => StatusCode::BAD_REQUEST,
@@ -66,6 +68,16 @@ fn read(door: &Door, what: &str, asked: &Asked) -> Result<Change, &'static str> 
         let found = asked.node.as_deref().and_then(|text| find(door, text));
         found.ok_or("node must be the id of one member, or the beginning of it")
     };
+    let left = || {
+        let text = asked.node.as_deref().unwrap_or_default();
+        let ring = door.node.ring();
+        only(
+            ring.departed()
+                .chain(ring.members().iter().map(|it| &it.id)),
+            text,
+        )
+        .ok_or("node must be the id of one node that leaves or has left, or the beginning of it")
+    };
     let weight = || {
         let weight = asked.weight.filter(|weight| *weight <= 65_535);
         let weight = weight.and_then(Weight::new);
@@ -79,22 +91,25 @@ fn read(door: &Door, what: &str, asked: &Asked) -> Result<Change, &'static str> 
     Ok(match what {
         "leave" => Change::Leave(node()?),
         "reweight" => Change::Reweight(node()?, weight()?),
+        "stay" => Change::Stay(left()?),
         "zone" => Change::Rezone(node()?, zone()?),
         "join" => Change::Join(weight()?, zone()?),
         "replace" => Change::Replace(node()?),
-        _ => return Err("a change is one of leave, reweight, zone, join, replace"),
+        _ => return Err("a change is one of leave, stay, reweight, zone, join, replace"),
     })
 }
 
 /// The one member whose id begins like this.
 fn find(door: &Door, text: &str) -> Option<NodeId> {
     let ring = door.node.ring();
-    let mut named = ring.members().iter().filter(|member| {
-        let id = member.id.to_string();
-        !text.is_empty() && id.starts_with(text)
-    });
-    let found = named.next()?.id;
-    named.next().is_none().then_some(found)
+    only(ring.members().iter().map(|member| &member.id), text)
+}
+
+/// The one id that begins like this.
+fn only<'a>(ids: impl Iterator<Item = &'a NodeId>, text: &str) -> Option<NodeId> {
+    let mut named = ids.filter(|id| !text.is_empty() && id.to_string().starts_with(text));
+    let found = named.next()?;
+    named.next().is_none().then_some(*found)
 }
 
 fn told(plan: &ChangePlan, before: &Ring) -> Value {

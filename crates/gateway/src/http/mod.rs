@@ -8,7 +8,7 @@
 //! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
 //! | `GET /v1/quorum` | what each R and W costs and risks |
 //! | `GET POST /v1/repair`, `GET /v1/export`, `/v1/changes` | anti-entropy; this node's own records |
-//! | `POST /v1/members/{leave,reweight,zone}?node=&weight=&zone=&apply=` | what a change of the ring does; makes it |
+//! | `POST /v1/members/{leave,stay,reweight,zone}?node=&weight=&zone=&apply=` | what a change of the ring does; makes it |
 //! | `POST /v1/members/{join,replace}?node=&weight=&zone=` | what a node that comes would do |
 //! | `GET /healthz`, `/readyz`, `/metrics` | for machines |
 //! | `GET /` | a page for people |

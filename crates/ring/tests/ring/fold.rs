@@ -265,3 +265,61 @@ fn a_cluster_can_empty_and_fill_again() {
     check_rules(&cluster.ring());
     check_even(&cluster.ring());
 }
+
+#[test]
+fn a_node_that_left_returns_as_it_was_and_takes_the_places_it_had() {
+    let cluster = Cluster::even(10, 5, 5);
+    let was = cluster.ring();
+    let heavier = cluster.with(Op::SetWeight {
+        node: id(2),
+        weight: weight(100),
+    });
+    let left = heavier.with(Op::Leave { node: id(2) });
+    let member = Ring::as_it_left(&left.log, &id(2)).expect("it has left");
+    assert_eq!(Some(&member), was.index_of(&id(2)).map(|at| was.member(at)));
+    let back = left.with(Op::Return {
+        node: member.id,
+        weight: member.weight,
+        zone: member.zone,
+        endpoints: member.endpoints,
+    });
+    let now = back.ring();
+    check_rules(&now);
+    check_even(&now);
+    assert!(!now.has_departed(&id(2)) && now.departed().next().is_none());
+    assert_eq!(Ring::as_it_left(&back.log, &id(2)), None);
+    let kept = |p: &Partition| now.replica_ids(*p).any(|it| it == id(2));
+    let had = |p: &Partition| was.replica_ids(*p).any(|it| it == id(2));
+    let had: Vec<_> = was.partitions().filter(had).collect();
+    let kept = had.iter().filter(|p| kept(p)).count();
+    assert!(kept * 2 > had.len(), "{kept} of {}", had.len());
+}
+
+#[test]
+fn only_who_has_left_returns() {
+    let cluster = Cluster::even(6, 4, 2);
+    let returning = |number: u16| Op::Return {
+        node: id(number),
+        weight: weight(7),
+        zone: zone(3),
+        endpoints: endpoints("elsewhere"),
+    };
+    let same = |cluster: &Cluster, number| {
+        let after = cluster.with(returning(number)).ring();
+        assert_eq!(after.members(), cluster.ring().members());
+        assert_eq!(after.layout_hash(), cluster.ring().layout_hash());
+    };
+    same(&cluster, 1); // a member
+    same(&cluster, 9); // a stranger
+    assert_eq!(Ring::as_it_left(&cluster.log, &id(1)), None);
+    assert_eq!(Ring::as_it_left(&cluster.log, &id(9)), None);
+    // The join that it came with does not bring it back, nor does another one.
+    let left = cluster.with(Op::Leave { node: id(1) });
+    assert_eq!(left.with(join(1, 100, 0)).ring().members().len(), 3);
+    assert_eq!(left.with(returning(1)).ring().members().len(), 4);
+    // Whoever returned can leave again.
+    let gone = left.with(returning(1)).with(Op::Leave { node: id(1) });
+    assert_eq!(gone.ring().members().len(), 3);
+    let member = Ring::as_it_left(&gone.log, &id(1)).expect("it has left");
+    assert_eq!((member.weight.get(), member.zone.as_str()), (7, "z3"));
+}

@@ -101,6 +101,9 @@ pub(crate) fn any_op() -> impl Strategy<Value = Op> {
         2 => (any_node(), any_node()).prop_map(|(old, new)| {
             Op::Replace { old, new, endpoints: endpoints("new") }
         }),
+        1 => (any_node(), any_weight(), any_zone()).prop_map(|(node, weight, zone)| Op::Return {
+            node, weight, zone, endpoints: endpoints("back"),
+        }),
         1 => Just(Op::SplitQ),
         1 => (0u8..=9).prop_map(|n| Op::SetN { n }),
         1 => (0u16..=1).prop_map(|v| Op::AlgoVersion { v }),
