@@ -100,6 +100,10 @@ pub(crate) struct NodeFlags {
     /// Most bytes that comparing and repairing replicas may move a second [default: 32mb]
     #[arg(long, env = "HENGE_REPAIR_RATE", value_name = "SIZE")]
     pub(crate) repair_rate: Option<String>,
+    /// Let go of a member that has been down for so long, at least 1m; the same on all nodes [default:
+    /// never]
+    #[arg(long, env = "HENGE_EVICT_AFTER", value_name = "DURATION")]
+    pub(crate) evict_after: Option<String>,
     /// Share of reads beside which all replicas are asked how new what they hold is; see `henge
     /// quorum`. At most 50 a second and thread; 0: none [default: 0.01]
     #[arg(long, env = "HENGE_PROBE_SHARE", value_name = "SHARE")]
@@ -146,6 +150,7 @@ impl NodeFlags {
                 .anti_entropy_interval
                 .map(|v| Setting::flag("anti-entropy-interval", v)),
             repair_rate: self.repair_rate.map(|v| Setting::flag("repair-rate", v)),
+            evict_after: self.evict_after.map(|v| Setting::flag("evict-after", v)),
             probe_share: self.probe_share.map(|v| Setting::flag("probe-share", v)),
             hedge_percent: self
                 .hedge_percent

@@ -12,7 +12,8 @@
 //!
 //! **Architecture invariants.** Nothing here does I/O, reads a clock or draws random numbers of its
 //! own. Both steer routing and hints; neither ever edits the ring's event log: a node that is down
-//! is still a member, and only an operator's event makes it leave.
+//! is still a member, and only an operator's event makes it leave, or the policy that the operator set
+//! ([`Eviction`]).
 
 mod swim;
 pub use swim::{Effect, MAX_FRAME, Swim, SwimError, SwimPolicy};
@@ -22,6 +23,9 @@ pub use health::{Health, HealthPolicy, PeerStatus, Peers};
 
 mod latency;
 pub use latency::Latency;
+
+mod eviction;
+pub use eviction::{Eviction, LONGEST_PAUSE_MS, SHORTEST_EVICTION_MS, Sight};
 
 mod clock_guard;
 pub use clock_guard::{ClockGuard, FORGET_MS, PeerOffset, Reading, Standing};

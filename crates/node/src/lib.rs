@@ -59,6 +59,7 @@ mod anti_entropy;
 pub use anti_entropy::StoreReplica;
 
 mod buffers;
+mod evict;
 mod gossip;
 mod looking;
 mod membership;

@@ -7,7 +7,7 @@
 //! has the log of a member. A node whose address belongs to another id in the log was here before
 //! and lost its memory: it replaces that id. Both serve as soon as they have heard what the others
 //! know of the ring's changes; the data follows (see `transition`). Nothing here decides that a
-//! silent node is gone.
+//! silent node is gone; see `evict` for the policy that does where it is wanted.
 
 use std::{
     cell::{Cell, RefCell},

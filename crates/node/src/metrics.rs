@@ -83,6 +83,9 @@ pub(crate) fn render(shared: &Shared) -> String {
         "Members of the ring.",
         members,
     );
+    let evicted = shared.evictions.load(Ordering::Relaxed);
+    let help = "Members that were down for longer than --evict-after and that this node let go.";
+    line(&mut out, "henge_evictions_total", "counter", help, evicted);
     let moving = shared.transition.status();
     for (name, kind, help, value) in [
         (

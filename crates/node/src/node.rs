@@ -30,6 +30,7 @@ use crate::{
     accept::{accept_clients, accept_peers},
     anti_entropy::{Board, Driver, Question},
     engine::EngineParts,
+    evict,
     gossip::Gossip,
     handle::{JOBS, Job},
     membership::Membership,
@@ -503,6 +504,10 @@ impl ThreadParts {
             let gossip = Gossip::new(Arc::clone(&shared), shard.handle().clone(), seed);
             shard.start_gossip(Rc::clone(&gossip));
             tasks.push(tokio::task::spawn_local(gossip.run(Rc::clone(&shard))));
+            if let Some(after_ms) = shared.config.evict_after_ms {
+                let evicting = evict::run(Arc::clone(&shared), shard.handle().clone(), after_ms);
+                tasks.push(tokio::task::spawn_local(evicting));
+            }
         }
         if let Some(door) = self.door {
             shard.open_door(door.open(LocalNode::new(Rc::clone(&shard))));

@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) refused_connections: AtomicU64,
     /// Bytes of gossip sent.
     pub(crate) gossip_bytes: AtomicU64,
+    /// Members that were down and that this node let go.
+    pub(crate) evictions: AtomicU64,
     pub(crate) forgotten_siblings: Arc<AtomicU64>,
     pub(crate) transition: Arc<Transition>,
     log: Mutex<Log>,
@@ -131,6 +133,7 @@ impl Shared {
             repair,
             refused_connections: AtomicU64::new(0),
             gossip_bytes: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
             forgotten_siblings: Arc::default(),
             transition,
             log: Mutex::new(log),

@@ -41,7 +41,7 @@ impl RingTag {
 /// has the same events has the same [`tag`](Self::tag).
 ///
 /// Architecture invariant: nothing is ever removed or rewritten, and a failure detector never
-/// writes here.
+/// writes here: an operator does, or the policy that the operator set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Event>", into = "Vec<Event>")]
 pub struct Log {

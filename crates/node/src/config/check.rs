@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use henge_coordinator::{Defaults, HedgePolicy, Mode};
+use henge_membership::SHORTEST_EVICTION_MS;
 
 use super::{Setting, Settings, parse_duration_ms, parse_size};
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub anti_entropy_interval_ms: u64,
     /// Most bytes that anti-entropy moves a second.
     pub repair_rate: u32,
+    /// How long a member may be down before it is let go, in milliseconds; `None`: for ever.
+    pub evict_after_ms: Option<u64>,
     /// Share of reads beside which all replicas are asked what they hold, from 0 to 1.
     pub probe_share: f64,
     /// Of a hundred reads, how many may ask one replica more when one is slow, from 0 to 100.
@@ -111,6 +114,7 @@ impl Config {
             max_skew_ms: duration(settings.max_skew.as_ref(), 500)?,
             anti_entropy_interval_ms: interval(settings)?,
             repair_rate: repair_rate(settings)?,
+            evict_after_ms: evict_after(settings)?,
             probe_share: probe_share(settings)?,
             hedge_percent: between(settings.hedge_percent.as_ref(), 0, 100, HEDGE_PERCENT)? as u8,
         };
@@ -230,6 +234,20 @@ fn interval(settings: &Settings) -> Result<u64, ConfigError> {
             Err(wrong(setting, "between 1s and 24h"))
         }
         _ => Ok(interval_ms),
+    }
+}
+
+fn evict_after(settings: &Settings) -> Result<Option<u64>, ConfigError> {
+    let Some(setting) = &settings.evict_after else {
+        return Ok(None);
+    };
+    let after_ms = duration(Some(setting), 0)?;
+    match after_ms >= SHORTEST_EVICTION_MS {
+        true => Ok(Some(after_ms)),
+        false => Err(wrong(
+            setting,
+            "1m or longer: data moves to other nodes; leave the setting out for never",
+        )),
     }
 }
 

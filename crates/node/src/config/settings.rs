@@ -146,6 +146,8 @@ settings! {
     anti_entropy_interval: String,
     /// Most bytes of repair traffic a second.
     repair_rate: String,
+    /// How long a member may be down before it is let go.
+    evict_after: String,
     /// Share of reads beside which all replicas are asked what they hold.
     probe_share: f64,
     /// Of a hundred reads, how many may ask one replica more.

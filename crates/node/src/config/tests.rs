@@ -108,3 +108,19 @@ fn sizes_and_durations() {
     assert_eq!(parse_duration_ms("2"), Some(2_000));
     assert_eq!(parse_duration_ms("-1s"), None);
 }
+
+#[test]
+fn members_are_let_go_only_if_that_is_said_and_not_soon() {
+    let config = |text| Config::check(&Settings::parse("henge.toml", text).expect("parses"));
+    assert_eq!(config("").expect("right").evict_after_ms, None);
+    let set = config("evict_after = \"15m\"\n").expect("right");
+    assert_eq!(set.evict_after_ms, Some(900_000));
+    assert!(config("evict_after = \"60s\"\n").is_ok());
+    for short in ["59s", "1", "0"] {
+        let text = complaint(&format!("evict_after = \"{short}\"\n"));
+        assert!(
+            text.contains("henge.toml:1: evict_after") && text.contains("1m or longer"),
+            "{text}"
+        );
+    }
+}

@@ -19,7 +19,7 @@ pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
         .collect()
 }
 
-fn config(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Config {
+pub(crate) fn config(at: SocketAddr, all: &[SocketAddr], threads: usize) -> Config {
     let peers: Vec<_> = all.iter().map(|address| format!("\"{address}\"")).collect();
     let text = format!(
         "listen_peer = \"{at}\"\npeers = [{}]\ndata_threads = {threads}\ntimeout = \"2s\"\n",

@@ -45,6 +45,12 @@ fn ops() -> Vec<Op> {
         Op::SplitQ,
         Op::SetN { n: 5 },
         Op::AlgoVersion { v: 1 },
+        Op::Return {
+            node: id(1),
+            weight: weight(300),
+            zone: zone(2),
+            endpoints: endpoints("a"),
+        },
     ]
 }
 
@@ -72,7 +78,9 @@ fn event_bytes() {
         "06",
         "0705",
         "0801",
+        "093c6ef372fe94f82be73980c0b9db906aac02027a3206613a3733383106613a3733373906613a37333830",
     ];
+    assert_eq!(ops().len(), expected.len());
     for (op, tail) in ops().into_iter().zip(expected) {
         assert_eq!(hex(op), format!("{head}{tail}"));
     }
