@@ -1,7 +1,9 @@
 //! Changes of the ring that an operator decides: what they would do, and making them.
 
+use std::collections::BTreeMap;
+
 use henge_repair::transfer::{Span, TransferLimits};
-use henge_ring::{ChangeId, Endpoints, Impact, Log, NodeId, Op, Ring, Token, Weight, Zone};
+use henge_ring::{ChangeId, Endpoints, Impact, Log, Member, NodeId, Op, Ring, Token, Weight, Zone};
 
 use crate::{Handle, PeerInfo, TransitionStatus};
 
@@ -35,6 +37,8 @@ pub enum Change {
 pub struct ChangePlan {
     /// Who holds how much before and after, and what moves.
     pub impact: Impact,
+    /// The members of the present ring, and whoever else is one afterwards.
+    pub members: BTreeMap<NodeId, Member>,
     /// Bytes that move: replicas that move times the size of one.
     pub bytes: u64,
     /// How long that takes, by the pace of the nodes.
@@ -182,11 +186,14 @@ impl Handle {
         let name = ChangeId(Token::of(seed.as_bytes()).0);
         let events = log.propose(self.info().id, name, op);
         log.extend(events.iter().cloned());
-        let impact = Impact::between(&before, &before.advance(&log));
+        let after = before.advance(&log);
+        let impact = Impact::between(&before, &after);
+        let members = after.members().iter().chain(before.members());
         let mut plan = ChangePlan {
             bytes: impact.moved.saturating_mul(replica_bytes),
             span: self.span(&impact, replica_bytes),
             impact,
+            members: members.map(|it| (it.id, it.clone())).collect(),
             newcomer: (!change.can_be_made()).then_some(newcomer),
             applied: false,
         };

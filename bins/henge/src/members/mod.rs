@@ -174,7 +174,7 @@ impl Making {
     /// Shows the change; makes it and follows it, if that is wanted.
     async fn run(&self, what: &str, query: &str) -> anyhow::Result<ExitCode> {
         let door = self.asking.door();
-        let (plan, members) = self.asking.show(what, query).await?;
+        let (plan, _) = self.asking.show(what, query).await?;
         if !self.apply {
             match self.asking.json {
                 true => println!("{plan}"),
@@ -182,7 +182,7 @@ impl Making {
             }
             return Ok(ExitCode::SUCCESS);
         }
-        let before = progress::Baseline::of(&door, &members).await;
+        let before = progress::Baseline::of(&door, &plan).await;
         let size = plan["replica_bytes"].as_u64().unwrap_or(0);
         let path = format!("/v1/members/{query}&replica_bytes={size}&apply=true");
         let made = door.ask("POST", &path).await?;

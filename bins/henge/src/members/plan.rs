@@ -38,9 +38,10 @@ pub(super) fn peers(members: &Value, wanted: impl Fn(&str) -> bool) -> Vec<Strin
         .collect()
 }
 
+/// Those that hold something now.
 fn members(plan: &Value) -> usize {
     let nodes = plan["nodes"].as_array().into_iter().flatten();
-    nodes.filter(|node| !node["resp"].is_null()).count()
+    nodes.filter(|node| node["before"] != 0).count()
 }
 
 fn table(plan: &Value) -> Table {

@@ -24,14 +24,14 @@ struct Watched {
     pulled: u64,
 }
 
-/// The members before the change.
+/// The members before and after the change.
 pub(super) struct Baseline(Vec<Watched>);
 
 impl Baseline {
-    pub(super) async fn of(door: &HttpDoor, members: &Value) -> Self {
-        let members = members["members"].as_array().into_iter().flatten();
-        let watched = members.filter_map(|member| {
-            let http = member["http"].as_str()?;
+    pub(super) async fn of(door: &HttpDoor, plan: &Value) -> Self {
+        let nodes = plan["nodes"].as_array().into_iter().flatten();
+        let watched = nodes.filter_map(|node| {
+            let http = node["http"].as_str()?;
             Some(async move {
                 let door = door.at(http);
                 let pulled = door.glance().await.map_or(0, |said| pulled(&said));

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use henge_node::{Change, ChangePlan, ChangeRefused};
-use henge_ring::{Copies, NodeId, Ring, Weight, Zone, Zoning};
+use henge_ring::{Copies, NodeId, Weight, Zone, Zoning};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,10 +39,9 @@ pub(super) async fn change(
     };
     let replica_bytes = asked.replica_bytes;
     let replica_bytes = replica_bytes.unwrap_or_else(|| door.node.replica_bytes());
-    let before = door.node.ring();
     match door.node.change(&change, replica_bytes, asked.apply) {
         Ok(plan) => {
-            let mut told = told(&plan, &before);
+            let mut told = told(&plan);
             told["replica_bytes"] = json!(replica_bytes);
             told["ring"] = json!(tag_text(door.node.ring().tag()));
             Json(told).into_response()
@@ -112,7 +111,7 @@ fn only<'a>(ids: impl Iterator<Item = &'a NodeId>, text: &str) -> Option<NodeId>
     named.next().is_none().then_some(*found)
 }
 
-fn told(plan: &ChangePlan, before: &Ring) -> Value {
+fn told(plan: &ChangePlan) -> Value {
     let impact = &plan.impact;
     let receives = impact.nodes.iter().filter(|(_, it)| it.receives > 0);
     let receives: serde_json::Map<_, _> = receives
@@ -120,7 +119,7 @@ fn told(plan: &ChangePlan, before: &Ring) -> Value {
         .collect();
     let nodes = impact.nodes.iter();
     let nodes: Vec<Value> = nodes
-        .map(|(node, copies)| node_json(*node, copies, before))
+        .map(|(node, copies)| node_json(*node, copies, plan))
         .collect();
     json!({
         "applied": plan.applied,
@@ -135,12 +134,14 @@ fn told(plan: &ChangePlan, before: &Ring) -> Value {
     })
 }
 
-fn node_json(node: NodeId, copies: &Copies, before: &Ring) -> Value {
-    let member = before.index_of(&node).map(|at| before.member(at));
+/// A node that is still to come has no address yet.
+fn node_json(node: NodeId, copies: &Copies, plan: &ChangePlan) -> Value {
+    let member = plan.members.get(&node);
+    let known = member.filter(|_| plan.newcomer != Some(node));
     json!({
         "id": node.to_string(),
-        "http": member.map(|it| it.endpoints.http.as_str()),
-        "resp": member.map(|it| it.endpoints.resp.as_str()),
+        "http": known.map(|it| it.endpoints.http.as_str()),
+        "resp": known.map(|it| it.endpoints.resp.as_str()),
         "zone": member.map(|it| it.zone.as_str()),
         "before": copies.before,
         "after": copies.after,
