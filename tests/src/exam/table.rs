@@ -18,7 +18,7 @@ const BESIDE: Check = Check::Promise(Rule::SiblingBound);
 const CONVERGENCE: Check = Check::Promise(Rule::Convergence);
 const TWO_VALUES: Check = Check::Always("one stamp names two values");
 const NOT_HELD: Check = Check::Always("said that it holds");
-const NOT_EQUAL: Check = Check::Always("did not make the replicas equal");
+const NOT_EQUAL: Check = Check::Always("the replicas did not become equal");
 
 /// What a client may see of a write that is gone.
 const GONE: &[Check] = &[NOT_HELD, LOSS, STALE, SESSIONS, EXPIRY];
