@@ -125,10 +125,16 @@ impl Standings {
     fn follow(&mut self, log: &KeyLog<'_>, bound: Micros) {
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut reading: BTreeMap<OpId, Range> = BTreeMap::new();
-        // Whether a write was given up that may create the key whenever it comes about: its node stood
-        // still, say, and goes on with it when the key has expired.
-        let mut may_create = false;
+        // Puts that may be carried out now: they are under way, or were given up and may come about
+        // whenever their node goes on with them. One that does when the key has expired begins it anew.
+        let mut creating = 0_u32;
         for (at, begins, op) in moments(log) {
+            let creates = matches!(op.action, Action::Put { .. });
+            creating += u32::from(creates && begins);
+            let now = Range::of(&candidates).standing(at, at, bound);
+            if creating > 0 && now != Standing::Live {
+                self.lapsed = self.lapsed.min(at);
+            }
             match (is_write(op), begins) {
                 (false, true) => {
                     reading.insert(op.id, Range::of(&candidates));
@@ -136,18 +142,13 @@ impl Standings {
                 (false, false) => {
                     let range = reading.remove(&op.id).unwrap_or(Range::of(&candidates));
                     let standing = range.standing(op.invoked, op.returned, bound);
-                    if may_create && standing != Standing::Live {
+                    if creating > 0 && standing != Standing::Live {
                         self.lapsed = self.lapsed.min(op.returned);
                     }
                     self.reads.insert(op.id, standing);
                     self.returned.insert(op.id, op.returned);
                 }
                 (true, true) => {
-                    let creates = matches!(op.action, Action::Put { .. });
-                    let expired = Range::of(&candidates).standing(at, at, bound) != Standing::Live;
-                    if creates && expired {
-                        self.lapsed = self.lapsed.min(at);
-                    }
                     let fresh = creates && candidates.is_empty();
                     let Some(deadline) = expires(op).or(fresh.then_some(NEVER)) else {
                         continue;
@@ -160,8 +161,8 @@ impl Standings {
                     reading.values_mut().for_each(|range| range.widen(deadline));
                 }
                 (true, false) => {
-                    may_create |= matches!(op.action, Action::Put { .. })
-                        && matches!(op.outcome, Outcome::Unknown);
+                    let is_given_up = matches!(op.outcome, Outcome::Unknown);
+                    creating -= u32::from(creates && !is_given_up);
                     settle(&mut candidates, op, bound);
                 }
             }
