@@ -11,6 +11,10 @@
 //! A read has no effect on the record, so one that falls short has always *failed*; there is no
 //! unknown.
 //!
+//! The driver may find that what R places hold is older than what its client has seen already. Then it
+//! calls [`Read::ask_on`] instead of `merged`: all places are asked, and each further answer is merged
+//! and looked at, until one suffices or none is left.
+//!
 //! The machine handles digests only. The driver merges the records of all answers and reports the
 //! digest of the result; a place whose answer had another digest is owed the result.
 //!
@@ -61,6 +65,14 @@ pub enum ReadError {
         /// Places that do.
         got: u8,
     },
+    /// Enough answered, but what the client has seen already is in none of the answers.
+    #[error("what was seen before is in no answer: of {needed} replicas {got} answered")]
+    Older {
+        /// All places there are: any of the others may hold it.
+        needed: u8,
+        /// Places that answered.
+        got: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +104,8 @@ pub struct Read {
     base: Held,
     merged: Held,
     repair_first: bool,
+    /// A quorum has answered, and it did not suffice.
+    asks_on: bool,
     phase: Phase,
 }
 
@@ -158,6 +172,7 @@ impl Read {
             base,
             merged: base,
             repair_first,
+            asks_on: false,
             phase: Phase::Asking,
         })
     }
@@ -263,6 +278,20 @@ impl Read {
         self.settle()
     }
 
+    /// The answers so far, which are a quorum, do not show what has to be shown. Called after
+    /// [`ReadStep::Merge`] instead of [`merged`](Self::merged): every place that can be asked is
+    /// asked now, and with each answer that comes [`ReadStep::Merge`] is said once more.
+    #[cold]
+    pub fn ask_on(&mut self) -> ReadStep {
+        if self.phase != Phase::Merging {
+            return ReadStep::Wait;
+        }
+        self.phase = Phase::Asking;
+        self.wanted = self.answers.places();
+        self.asks_on = true;
+        self.settle()
+    }
+
     /// The next place to send the merged record to, now, while the answer waits for it: first every
     /// place that answered with less, then others while fewer than R hold it or are being sent it.
     pub fn next_to_repair(&mut self) -> Option<u8> {
@@ -364,6 +393,9 @@ impl Read {
                 self.finish(ReadStep::Fail(self.shortfall()))
             }
             (Phase::Repairing, _, Verdict::Met) => self.finish(ReadStep::Answer),
+            (Phase::Asking, Verdict::Met, _) if self.answers.unanswered().is_empty() => {
+                self.finish(ReadStep::Fail(self.shortfall()))
+            }
             _ => ReadStep::Wait,
         }
     }
@@ -379,6 +411,10 @@ impl Read {
                 let (needed, got) = self.holders.needed_and_got();
                 ReadError::Unrepaired { needed, got }
             }
+            _ if self.asks_on => ReadError::Older {
+                needed: self.answers.places(),
+                got: self.answers.got(),
+            },
             _ => {
                 let (needed, got) = self.answers.needed_and_got();
                 ReadError::Unanswered { needed, got }

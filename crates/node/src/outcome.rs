@@ -1,7 +1,7 @@
 //! How a request ended. Both doors answer from this one table.
 
 use henge_ring::NodeId;
-use henge_versioning::Clock;
+use henge_versioning::{Clock, Context};
 use serde::{Deserialize, Serialize};
 
 /// How a request ended.
@@ -90,6 +90,9 @@ pub enum Shortage {
     /// This node holds no replica of the key and no node that does can be reached.
     #[error("no node that holds the key can be reached; nothing was changed")]
     NoCoordinator,
+    /// What the reader has seen before is in none of the answers.
+    #[error("the others that answered do not hold what was seen before")]
+    Older,
 }
 
 /// Why a node does not serve.
@@ -136,6 +139,10 @@ pub struct Receipt {
     pub needed: u8,
     /// Every place of the key's preference list.
     pub places: Vec<ReceiptPlace>,
+    /// Of a write that was applied: what it wrote, for reads that must show it. `None` if it set more
+    /// than a context can name, or a node of an older build coordinated it.
+    #[serde(skip)]
+    pub written: Option<Box<Context>>,
 }
 
 /// One place of the preference list.

@@ -1,6 +1,6 @@
 //! What a client may ask of one key.
 
-use henge_versioning::VersionVector;
+use henge_versioning::{Context, VersionVector};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -23,6 +23,13 @@ pub type FieldWrites<'a> = SmallVec<[(&'a [u8], Option<&'a [u8]>); 4]>;
 pub enum Operation<'a> {
     /// Read.
     Get,
+    /// Read what holds all that the context names, or something later: the other replicas are asked
+    /// too while R of them do not show it, and the read fails rather than show older state. A
+    /// replica that misses a client's login is passed over so, whatever R is.
+    GetAfter {
+        /// What the reader has seen or written.
+        context: Box<Context>,
+    },
     /// Set the whole value.
     Put {
         /// The new value.
@@ -76,6 +83,7 @@ impl Operation<'_> {
             | Self::Delete { condition }
             | Self::Expire { condition, .. } => *condition,
             Self::Get
+            | Self::GetAfter { .. }
             | Self::PutFields { .. }
             | Self::PutSibling { .. }
             | Self::DeleteSiblings { .. } => Condition::Always,
@@ -90,9 +98,11 @@ impl Operation<'_> {
                 .iter()
                 .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
                 .sum(),
-            Self::Get | Self::Delete { .. } | Self::Expire { .. } | Self::DeleteSiblings { .. } => {
-                0
-            }
+            Self::Get
+            | Self::GetAfter { .. }
+            | Self::Delete { .. }
+            | Self::Expire { .. }
+            | Self::DeleteSiblings { .. } => 0,
         }
     }
 }

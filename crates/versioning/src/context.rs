@@ -1,14 +1,22 @@
 //! Causal contexts as clients carry them: opaque, authenticated text.
 //!
 //! ```text
-//! base64url( version 1 | has epoch 1 | epoch 16? | seen 16 | (actor 8, count)* | mac 16 )
+//! token   = base64url( version 2 | context | mac 16 )
+//! context = life | (actor 8, count)*
 //! ```
 //!
 //! The MAC (HMAC-SHA256, cut to 128 bits) covers the key too, so a context read from one key cannot
 //! be used on another, where it would discard values that its holder never saw.
 //!
+//! A context serves two purposes. A write to siblings replaces what it has seen (the vector). A read
+//! that carries one must show all of it or something later ([`Context::is_in`]), whichever replicas
+//! it asks: that is how a client reads its own writes at R=1.
+//!
 //! Left out: secrecy (a holder can decode actor numbers) and expiry (an old context replaces less,
-//! never more).
+//! never more, and asks a read for less, never for more).
+
+mod life;
+pub use life::Life;
 
 use std::fmt;
 
@@ -17,18 +25,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::codec::{Reader, put_stamp, put_varint};
-use crate::{DecodeError, Stamp, VersionVector};
+use crate::codec::{Reader, put_varint};
+use crate::{DecodeError, RecordRef, VersionVector, siblings};
 
-/// What a client has seen of one key, to be handed back with its next request.
+/// What a client has seen or written of one key, to be handed back with its next request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// The dots it has seen: what its write to a sibling set replaces.
     pub vector: VersionVector,
-    /// The life it has seen: what its write to a session belongs to.
-    pub epoch: Option<Stamp>,
-    /// The greatest stamp it has seen: its write must be stamped later.
-    pub seen: Stamp,
+    /// The life it has seen and what of it; `None`: of a key without a record.
+    pub life: Option<Life>,
 }
 
 /// The cluster's secret for contexts.
@@ -60,9 +66,9 @@ pub enum ContextError {
     NotAuthentic,
 }
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const MAC_LEN: usize = 16;
-/// A stamp, or an actor with the longest count.
+/// An actor with the longest count.
 const LONGEST_ENTRY: usize = 8 + 10;
 
 impl ContextKey {
@@ -95,24 +101,76 @@ impl Context {
     /// than one per replica.
     pub const MAX_LEN: usize = 4096;
 
-    /// The token for a client that read `key` (with its bucket, if keys are only unique in one).
+    /// What a record or a delta holds. `None`: more fields than a context can name
+    /// ([`Life::MOST_FIELDS`]), or counters or sets.
+    pub fn of(record: RecordRef<'_>) -> Option<Self> {
+        Some(Self {
+            life: Some(Life::of(record)?),
+            vector: siblings::context(record),
+        })
+    }
+
+    /// Whether a record holds all that this context names, or what came after it. A greatest stamp
+    /// would not tell: another node's later write may have come without the one that is meant. So
+    /// each field is looked at by itself. Writes are merged whole, hence a replica that holds a
+    /// write passes for what it stamped; and one that passes shows nothing older.
+    pub fn is_in(&self, record: Option<RecordRef<'_>>) -> bool {
+        let Some(record) = record else {
+            return self.life.is_none() && self.vector.is_empty();
+        };
+        match &self.life {
+            Some(life) if life.is_outlived_by(record) => true,
+            Some(life) if !life.is_in(record) => false,
+            _ => siblings::context(record).descends(&self.vector),
+        }
+    }
+
+    /// Whether what it names has ended by itself by now, unless somebody prolonged it since. An
+    /// answer that holds nothing is no contradiction then.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        (self.life.as_ref()).is_some_and(|life| life.until <= now_ms)
+    }
+
+    /// Appends it as nodes send it to each other.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.put(out, usize::MAX);
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// If the bytes are something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        let life = Life::read(&mut input)?;
+        let mut vector = VersionVector::new();
+        while !input.rest().is_empty() {
+            vector.advance(crate::ActorId(input.u64()?), input.varint()?);
+        }
+        Ok(Self { vector, life })
+    }
+
+    /// Appends it; no more actors once `room` bytes are taken.
+    fn put(&self, out: &mut Vec<u8>, room: usize) {
+        Life::put(self.life.as_ref(), out);
+        for (actor, count) in self.vector.iter() {
+            if out.len() > room {
+                break;
+            }
+            out.extend_from_slice(&actor.0.to_le_bytes());
+            put_varint(out, count);
+        }
+    }
+
+    /// The token for a client that read or wrote `key` (with its bucket, if keys are only unique in
+    /// one): at most 120 characters for a session of one value or of up to five fields that
+    /// were written at once.
     ///
     /// A vector too large for [`Self::MAX_LEN`] loses its last actors: a write with such a context
     /// replaces less than its client saw, so values return as siblings, but none is lost.
     pub fn seal(&self, secret: &ContextKey, key: &[u8]) -> String {
-        let mut bytes = vec![FORMAT, u8::from(self.epoch.is_some())];
-        self.epoch
-            .into_iter()
-            .for_each(|epoch| put_stamp(&mut bytes, epoch));
-        put_stamp(&mut bytes, self.seen);
-        let room = Self::MAX_LEN / 4 * 3 - MAC_LEN - LONGEST_ENTRY;
-        for (actor, count) in self.vector.iter() {
-            if bytes.len() > room {
-                break;
-            }
-            bytes.extend_from_slice(&actor.0.to_le_bytes());
-            put_varint(&mut bytes, count);
-        }
+        let mut bytes = vec![FORMAT];
+        self.put(&mut bytes, Self::MAX_LEN / 4 * 3 - MAC_LEN - LONGEST_ENTRY);
         let mac = secret.authenticate(key, &bytes).finalize().into_bytes();
         bytes.extend_from_slice(&mac[..MAC_LEN]);
         URL_SAFE_NO_PAD.encode(bytes)
@@ -145,25 +203,7 @@ impl Context {
         }
         (secret.authenticate(key, payload).verify_truncated_left(mac))
             .map_err(|_| ContextError::NotAuthentic)?;
-        Self::read(&payload[1..]).map_err(|_| ContextError::Malformed)
-    }
-
-    fn read(payload: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(payload);
-        let epoch = match input.byte()? {
-            0 => None,
-            _ => Some(input.stamp()?),
-        };
-        let seen = input.stamp()?;
-        let mut vector = VersionVector::new();
-        while !input.rest().is_empty() {
-            vector.advance(crate::ActorId(input.u64()?), input.varint()?);
-        }
-        Ok(Self {
-            vector,
-            epoch,
-            seen,
-        })
+        Self::decode(&payload[1..]).map_err(|_| ContextError::Malformed)
     }
 }
 

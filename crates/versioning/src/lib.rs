@@ -26,4 +26,4 @@ mod vector;
 pub use vector::VersionVector;
 
 mod context;
-pub use context::{Context, ContextError, ContextKey};
+pub use context::{Context, ContextError, ContextKey, Life};

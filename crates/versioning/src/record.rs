@@ -54,7 +54,7 @@ mod header;
 mod merge;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use cell::{Cell, Counter, Membership, Register, Set};
 pub use merge::{Merge, merge, merge_records};
@@ -308,7 +308,7 @@ impl<'a> RecordRef<'a> {
         &self.bytes[self.body_at..]
     }
 
-    fn cells(&self) -> impl Iterator<Item = (&'a [u8], Cell<'a>)> + use<'a> {
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (&'a [u8], Cell<'a>)> + use<'a> {
         state::cells(&self.header, self.body())
     }
 

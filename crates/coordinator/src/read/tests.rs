@@ -101,7 +101,9 @@ proptest! {
                 }
             }
             ReadStep::Fail(error) => {
-                let (ReadError::Unanswered { needed, got } | ReadError::Unrepaired { needed, got }) = error;
+                let (ReadError::Unanswered { needed, got } | ReadError::Unrepaired { needed, got }) = error else {
+                    return Err(TestCaseError::fail("nobody asked on"));
+                };
                 prop_assert!(got < needed && needed == r);
             }
             ReadStep::Wait | ReadStep::Merge => prop_assert!(false, "stuck"),
@@ -273,4 +275,67 @@ fn the_cheapest_places_are_asked_first() {
     assert!(read.hedge());
     assert_eq!(read.next_to_ask_by(cost), Some(0));
     assert_eq!(read.next_to_ask_by(cost), None);
+}
+
+#[test]
+fn a_quorum_that_is_too_old_asks_everybody() {
+    let mut read = read(1, 3, Some(1), false);
+    assert_eq!(ask_all(&mut read), [0]);
+    assert_eq!(read.replied(0, Some(1)), ReadStep::Merge);
+    assert_eq!(read.ask_on(), ReadStep::Wait);
+    assert!(read.is_collecting());
+    assert_eq!(ask_all(&mut read), [1, 2]);
+    // Each further answer is looked at; this one does not suffice either.
+    assert_eq!(read.replied(2, None), ReadStep::Merge);
+    assert_eq!(read.ask_on(), ReadStep::Wait);
+    assert_eq!(ask_all(&mut read), []);
+    assert_eq!(read.replied(1, Some(3)), ReadStep::Merge);
+    assert_eq!(read.merged(Some(3)), ReadStep::Answer);
+    assert_eq!(
+        read.repair_owed(Some(3)).iter().collect::<Vec<_>>(),
+        [0, 2],
+        "both that were older are repaired"
+    );
+}
+
+#[test]
+fn a_read_that_finds_nothing_new_enough_fails_with_its_numbers() {
+    let older = |needed, got| ReadStep::Fail(ReadError::Older { needed, got });
+    let begun = || {
+        let mut read = read(1, 3, Some(1), true);
+        ask_all(&mut read);
+        assert_eq!(read.replied(0, Some(1)), ReadStep::Merge);
+        assert_eq!(read.ask_on(), ReadStep::Wait);
+        ask_all(&mut read);
+        read
+    };
+
+    let mut all_old = begun();
+    assert_eq!(all_old.replied(1, Some(1)), ReadStep::Merge);
+    assert_eq!(all_old.ask_on(), ReadStep::Wait);
+    assert_eq!(all_old.replied(2, None), ReadStep::Merge);
+    assert_eq!(all_old.ask_on(), older(3, 3));
+
+    let mut others_fail = begun();
+    assert_eq!(others_fail.failed(1), ReadStep::Wait);
+    assert_eq!(others_fail.failed(2), older(3, 1));
+    assert_eq!(others_fail.failed(2), ReadStep::Wait, "said once");
+
+    let mut one_silent = begun();
+    assert_eq!(one_silent.failed(1), ReadStep::Wait);
+    assert_eq!(one_silent.deadline(), older(3, 1));
+}
+
+#[test]
+fn one_that_asks_on_still_repairs_before_it_answers() {
+    let mut read = read(2, 3, Some(1), true);
+    assert_eq!(ask_all(&mut read), [0, 1]);
+    assert_eq!(read.replied(0, Some(1)), ReadStep::Wait);
+    assert_eq!(read.same(1), ReadStep::Merge);
+    assert_eq!(read.ask_on(), ReadStep::Wait);
+    assert_eq!(ask_all(&mut read), [2]);
+    assert_eq!(read.replied(2, Some(3)), ReadStep::Merge);
+    assert_eq!(read.merged(Some(3)), ReadStep::Wait);
+    assert_eq!(repair_all(&mut read), [0, 1]);
+    assert_eq!(read.repaired(1), ReadStep::Answer);
 }

@@ -7,7 +7,7 @@ use henge_versioning::{Merge, RecordRef, merge};
 
 use super::{
     Engine, Now, Placement, Slot,
-    operation::{Asker, InFlight, Reading, Waiting, failed, read_receipt},
+    operation::{Asker, InFlight, Reading, Then, failed, read_receipt},
 };
 use crate::{Done, Failure, Outcome, Shortage, buffers};
 
@@ -20,7 +20,7 @@ pub(super) enum Answer<'a> {
 }
 
 impl Engine {
-    /// Starts a read. `then` is the write that waits for what it finds.
+    /// Starts a read. `then`: the write that waits for what it finds, or what it has to show.
     pub(super) fn begin_read(
         &mut self,
         now: Now,
@@ -28,7 +28,7 @@ impl Engine {
         mut placement: Placement,
         consistency: &Consistency,
         asker: Asker,
-        then: Option<Box<Waiting>>,
+        then: Option<Box<Then>>,
     ) {
         self.parts.counters.reads.add(1);
         own_place_first(&mut placement);
@@ -87,7 +87,7 @@ impl Engine {
         (begun, record, held): (Result<Read, ReadError>, Vec<u8>, Held),
         consistency: &Consistency,
         asker: Asker,
-        then: Option<Box<Waiting>>,
+        then: Option<Box<Then>>,
     ) {
         let mut read = match begun {
             Ok(read) => read,
@@ -106,7 +106,7 @@ impl Engine {
         let mut key = self.buffer();
         key.extend_from_slice(of.bytes);
         let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
-        let reading = Reading {
+        let mut reading = Reading {
             asker,
             read,
             key,
@@ -120,7 +120,10 @@ impl Engine {
             self.probe(now, &reading);
         }
         if step != ReadStep::Wait {
-            return self.drive_unlisted(now, reading, step);
+            let step = reading.merged_if(step);
+            if step != ReadStep::Wait {
+                return self.finish_read(now, reading, step);
+            }
         }
         self.hedges.earn();
         let wake_ms = deadline_ms.min(now.mono_ms + self.ranking.hedge_ms);
@@ -285,9 +288,11 @@ impl Engine {
         if let Some(InFlight::Read(reading)) = self.operations.get_mut(id)
             && step == ReadStep::Merge
         {
-            let held = reading.held;
-            match reading.read.merged(held) {
-                ReadStep::Wait => return self.repair_more(now, id),
+            match reading.merged_if(step) {
+                ReadStep::Wait => {
+                    self.ask_more(id);
+                    return self.repair_more(now, id);
+                }
                 next => return self.end_read(now, id, next),
             }
         }
@@ -376,17 +381,6 @@ impl Engine {
         plain
     }
 
-    /// A read that needs no other node is never listed among the operations in flight.
-    fn drive_unlisted(&mut self, now: Now, mut reading: Reading, step: ReadStep) {
-        let held = reading.held;
-        let step = if step == ReadStep::Merge {
-            reading.read.merged(held)
-        } else {
-            step
-        };
-        self.finish_read(now, reading, step);
-    }
-
     fn finish_read(&mut self, now: Now, mut reading: Reading, step: ReadStep) {
         let receipt = reading
             .asker
@@ -394,18 +388,19 @@ impl Engine {
             .then(|| Box::new(read_receipt(&reading.read, |slot| self.peers.id(slot))));
         if let ReadStep::Fail(error) = step {
             let ticket = reading.asker.ticket;
-            let outcome = Outcome {
-                result: Err(read_failure(error, Shortage::Silent)),
-                receipt,
+            let result = match reading.is_over(error, now) {
+                true => Ok(Done::default()),
+                false => Err(read_failure(error, Shortage::Silent)),
             };
+            let outcome = Outcome { result, receipt };
             self.recycle(reading.key);
             buffers::take_back(reading.record);
             return self.complete(ticket, outcome);
         }
         self.repair_after(&reading);
-        if let Some(waiting) = reading.then.take() {
+        if let Some(Then::Write(request)) = reading.then.take().map(|then| *then) {
             match reading.keep_here(&*self.parts.store) {
-                Ok(()) => self.go_on(now, &reading, &waiting),
+                Ok(()) => self.go_on(now, &reading, &request),
                 Err(error) => self.refuse_write(reading.asker, error),
             }
             self.recycle(reading.key);
@@ -455,8 +450,8 @@ impl Engine {
     }
 
     /// The write that waited for this read.
-    fn go_on(&mut self, now: Now, reading: &Reading, waiting: &Waiting) {
-        if let Some(request) = super::forward::decode_request(&waiting.request) {
+    fn go_on(&mut self, now: Now, reading: &Reading, request: &[u8]) {
+        if let Some(request) = super::forward::decode_request(request) {
             self.write_knowing(now, &request, reading.asker);
         }
     }
@@ -470,6 +465,41 @@ impl Engine {
 }
 
 impl Reading {
+    /// Enough have answered, if the step says so: goes on with what they hold, or asks everybody if
+    /// that is older than what has to be shown.
+    #[inline]
+    fn merged_if(&mut self, step: ReadStep) -> ReadStep {
+        match step {
+            ReadStep::Merge if self.then.is_none() || self.shows_enough() => {
+                self.read.merged(self.held)
+            }
+            ReadStep::Merge => self.read.ask_on(),
+            other => other,
+        }
+    }
+
+    #[cold]
+    fn shows_enough(&self) -> bool {
+        match self.then.as_deref() {
+            Some(Then::Show(context)) => {
+                let record = self.held.and_then(|_| RecordRef::parse(&self.record).ok());
+                context.is_in(record)
+            }
+            Some(Then::Write(_)) | None => true,
+        }
+    }
+
+    /// What had to be shown has ended by itself by now, and is so much forgotten that a majority of
+    /// the replicas knows nothing of it: it is absent, and no failure.
+    fn is_over(&self, error: ReadError, now: Now) -> bool {
+        match (self.then.as_deref(), error) {
+            (Some(Then::Show(context)), ReadError::Older { needed, got }) => {
+                context.is_over(now.wall_ms) && got > needed / 2
+            }
+            _ => false,
+        }
+    }
+
     /// Merges a replica's record; answers its digest and newest stamp. `None`: not a record.
     fn take_in(
         &mut self,
@@ -552,6 +582,11 @@ pub(super) fn own_place_first(placement: &mut Placement) {
 }
 
 fn read_failure(error: ReadError, why: Shortage) -> Failure {
-    let (ReadError::Unanswered { needed, got } | ReadError::Unrepaired { needed, got }) = error;
+    let (needed, got, why) = match error {
+        ReadError::Unanswered { needed, got } | ReadError::Unrepaired { needed, got } => {
+            (needed, got, why)
+        }
+        ReadError::Older { needed, got } => (needed, got, Shortage::Older),
+    };
     Failure::Failed { needed, got, why }
 }

@@ -8,16 +8,18 @@ use henge_coordinator::{
 use henge_rpc::Message;
 use henge_store::{Decision, Key, StoreError};
 use henge_versioning::{
-    ActorId, Clock, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
+    ActorId, Clock, Context, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
 };
 
 use super::{
     Engine, Now, Placement, Slot,
     coordinate_read::Answer,
-    operation::{Asker, InFlight, Waiting, Writing, failed, receipt_of},
+    operation::{Asker, InFlight, Then, Writing, failed, receipt_of},
     rules::{self, Effect, Facts, When},
 };
-use crate::{Bucket, Condition, Done, Expiry, Failure, Operation, Outcome, Request, Shortage};
+use crate::{
+    Bucket, Condition, Done, Expiry, Failure, Operation, Outcome, Receipt, Request, Shortage,
+};
 
 /// What the locked step on the local store came to.
 #[derive(PartialEq, Eq)]
@@ -83,10 +85,8 @@ impl Engine {
         };
         match local {
             Local::ReadFirst => {
-                let waiting = Waiting {
-                    request: super::forward::encode_request(request),
-                };
-                let then = Some(Box::new(waiting));
+                let request = super::forward::encode_request(request);
+                let then = Some(Box::new(Then::Write(request)));
                 return self.begin_read(now, key, placement, consistency, asker, then);
             }
             Local::Declined => return self.end_without_effect(asker, false, before),
@@ -116,6 +116,7 @@ impl Engine {
             asker,
             write,
             done,
+            written: if asker.receipt { self.written() } else { None },
             key: Vec::new(),
             deadline_ms: now.mono_ms + u64::from(consistency.deadline_ms()),
             consistency: *consistency,
@@ -125,6 +126,13 @@ impl Engine {
         }
         let deadline_ms = writing.deadline_ms;
         self.replicate(now, writing, request.key, deadline_ms);
+    }
+
+    /// What the delta in the buffer writes, for the receipt.
+    #[cold]
+    fn written(&self) -> Option<Box<Context>> {
+        let delta = RecordRef::parse(&self.delta).ok()?;
+        Context::of(delta).map(Box::new)
     }
 
     /// The write of a request whose record has just been read at quorum.
@@ -553,10 +561,11 @@ impl Writing {
     /// What the client is told.
     fn answer(&mut self, answer: WriteAnswer, id: impl Fn(Slot) -> henge_ring::NodeId) -> Outcome {
         let done = std::mem::take(&mut self.done);
-        let receipt = self
-            .asker
-            .receipt
-            .then(|| Box::new(receipt_of(&self.write.receipt(), id)));
+        let receipt = self.asker.receipt.then(|| {
+            let written = self.written.take();
+            let receipt = receipt_of(&self.write.receipt(), id);
+            Box::new(Receipt { written, ..receipt })
+        });
         Outcome {
             result: outcome(&self.write, answer, done),
             receipt,

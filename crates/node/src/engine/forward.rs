@@ -1,7 +1,7 @@
 //! Requests and outcomes as they travel between nodes: when a node that holds no replica of a key
 //! asks one that does to coordinate.
 
-use henge_versioning::{ActorId, VersionVector};
+use henge_versioning::{ActorId, Context, VersionVector};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -48,9 +48,14 @@ enum WireOperation<'a> {
     DeleteSiblings {
         context: Vec<(ActorId, u64)>,
     },
+    GetAfter {
+        /// As [`Context::encode`] writes it.
+        #[serde(borrow, with = "serde_bytes")]
+        context: &'a [u8],
+    },
 }
 
-/// [`Outcome`] on the wire.
+/// [`Outcome`] on the wire. Behind it lies, if there is one, the context of what was written.
 #[derive(Serialize, Deserialize)]
 struct WireOutcome {
     result: Result<WireDone, Failure>,
@@ -66,8 +71,13 @@ struct WireDone {
 
 /// The bytes of a request that another node is to coordinate.
 pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
+    let mut after = Vec::new();
     let operation = match &request.operation {
         Operation::Get => WireOperation::Get,
+        Operation::GetAfter { context } => {
+            context.encode(&mut after);
+            WireOperation::GetAfter { context: &after }
+        }
         Operation::Put {
             value,
             expiry,
@@ -123,6 +133,9 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
     let wire: WireRequest<'_> = postcard::from_bytes(bytes).ok()?;
     let operation = match wire.operation {
         WireOperation::Get => Operation::Get,
+        WireOperation::GetAfter { context } => Operation::GetAfter {
+            context: Box::new(Context::decode(context).ok()?),
+        },
         WireOperation::Put {
             value,
             expiry,
@@ -162,7 +175,8 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
 }
 
 /// The bytes of an outcome on its way back to the node that forwarded the request.
-pub(super) fn encode_outcome(outcome: Outcome) -> Vec<u8> {
+pub(super) fn encode_outcome(mut outcome: Outcome) -> Vec<u8> {
+    let written = (outcome.receipt.as_mut()).and_then(|receipt| receipt.written.take());
     let wire = WireOutcome {
         result: outcome.result.map(|done| WireDone {
             applied: done.applied,
@@ -171,12 +185,17 @@ pub(super) fn encode_outcome(outcome: Outcome) -> Vec<u8> {
         }),
         receipt: outcome.receipt.map(|receipt| *receipt),
     };
-    postcard::to_allocvec(&wire).unwrap_or_default()
+    let mut bytes = postcard::to_allocvec(&wire).unwrap_or_default();
+    if let Some(context) = written {
+        context.encode(&mut bytes);
+    }
+    bytes
 }
 
 /// The outcome of a forwarded request; `None` if the bytes are not one.
 pub(super) fn decode_outcome(bytes: &[u8]) -> Option<Outcome> {
-    let wire: WireOutcome = postcard::from_bytes(bytes).ok()?;
+    let (wire, rest): (WireOutcome, _) = postcard::take_from_bytes(bytes).ok()?;
+    let written = || Context::decode(rest).ok().map(Box::new);
     let result = wire.result.map(|done| Done {
         applied: done.applied,
         absorbed: done.absorbed,
@@ -184,6 +203,9 @@ pub(super) fn decode_outcome(bytes: &[u8]) -> Option<Outcome> {
     });
     Some(Outcome {
         result,
-        receipt: wire.receipt.map(Box::new),
+        receipt: wire.receipt.map(|receipt| {
+            let written = written();
+            Box::new(Receipt { written, ..receipt })
+        }),
     })
 }

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use super::{
     Engine, EngineParts, Now, Placement, Slot,
     coordinate_write::write_failure,
-    operation::{InFlight, Reading, Writing, failed},
+    operation::{InFlight, Reading, Then, Writing, failed},
 };
 use crate::{
     Failure, Operation, Options, Request, Shortage,
@@ -168,11 +168,6 @@ impl Engine {
     fn restart_read(&mut self, now: Now, reading: Reading) {
         self.parts.counters.restarts.add(1);
         let key = Key::new(&reading.key);
-        let request = Request {
-            key: key.bytes,
-            operation: Operation::Get,
-            options: Options::default(),
-        };
         let left_ms = reading.deadline_ms.saturating_sub(now.mono_ms);
         let consistency = reading.consistency.within(left_ms);
         let placement = self.place_for(key, &consistency);
@@ -181,8 +176,22 @@ impl Engine {
             return self.begin_read(now, key, placement, &consistency, asker, reading.then);
         }
         let target = self.coordinator_for(&placement, None);
-        match target.filter(|_| reading.then.is_none()) {
-            Some(target) => self.pass_on(now, &request, &consistency, asker, target),
+        let operation = match reading.then.as_deref() {
+            None => Some(Operation::Get),
+            Some(Then::Show(context)) => Some(Operation::GetAfter {
+                context: Box::new(context.clone()),
+            }),
+            Some(Then::Write(_)) => None,
+        };
+        match target.zip(operation) {
+            Some((target, operation)) => {
+                let request = Request {
+                    key: key.bytes,
+                    operation,
+                    options: Options::default(),
+                };
+                self.pass_on(now, &request, &consistency, asker, target);
+            }
             None => {
                 let failure = Failure::Failed {
                     needed: consistency.r(),

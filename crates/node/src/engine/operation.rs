@@ -2,6 +2,7 @@
 
 use henge_coordinator::{Consistency, Held, Read, Write};
 use henge_ring::NodeId;
+use henge_versioning::Context;
 
 use super::{Ticket, peers::Slot, probing::Probing};
 use crate::{Done, Operation, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Request};
@@ -34,19 +35,21 @@ pub(super) struct Reading {
     /// What all answers so far merge to; meaningful where `held` is some digest.
     pub(super) record: Vec<u8>,
     pub(super) held: Held,
-    /// The write that waits for this read.
-    pub(super) then: Option<Box<Waiting>>,
+    /// What is more than to answer with what R places hold.
+    pub(super) then: Option<Box<Then>>,
     /// Monotonic time at which the request is given up; the wheel may ring earlier, for a hedge.
     pub(super) deadline_ms: u64,
     /// What it needs, should it start anew.
     pub(super) consistency: Consistency,
 }
 
-/// A write that needs to know the record first.
+/// What a read is for, other than for its plain answer. Boxed, because most have none.
 #[derive(Debug)]
-pub(super) struct Waiting {
-    /// The whole request, as it would be forwarded.
-    pub(super) request: Vec<u8>,
+pub(super) enum Then {
+    /// A write that needs to know the record first: the whole request, as it would be forwarded.
+    Write(Vec<u8>),
+    /// The answer has to hold this.
+    Show(Context),
 }
 
 /// A write waiting for replicas.
@@ -55,6 +58,8 @@ pub(super) struct Writing {
     pub(super) asker: Asker,
     pub(super) write: Write,
     pub(super) done: Done,
+    /// For the receipt, if one is asked for: what it writes.
+    pub(super) written: Option<Box<Context>>,
     pub(super) key: Vec<u8>,
     /// When it is given up, and what it needs, should it start anew.
     pub(super) deadline_ms: u64,
@@ -91,7 +96,10 @@ pub(super) struct Origin {
 }
 
 pub(super) fn is_read(request: &Request<'_>) -> bool {
-    matches!(request.operation, Operation::Get)
+    matches!(
+        request.operation,
+        Operation::Get | Operation::GetAfter { .. }
+    )
 }
 
 /// The receipt in the node's own terms.
@@ -116,6 +124,7 @@ pub(super) fn receipt_of(
     Receipt {
         needed: receipt.needed,
         places: places.collect(),
+        written: None,
     }
 }
 
@@ -143,6 +152,7 @@ pub(super) fn read_receipt(read: &Read, id: impl Fn(Slot) -> NodeId) -> Receipt 
     Receipt {
         needed: read.tally().need(),
         places,
+        written: None,
     }
 }
 

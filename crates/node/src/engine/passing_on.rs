@@ -8,7 +8,7 @@ use henge_store::Key;
 use super::{
     Consistency, Engine, Now, Placement, Slot, Ticket,
     forward::{decode_outcome, decode_request, encode_outcome, encode_request},
-    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, failed, is_read},
+    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, Then, failed, is_read},
     rules,
 };
 use crate::{Failure, Operation, Outcome, Request, Shortage, Unready};
@@ -32,7 +32,7 @@ impl Engine {
             // Whoever asked would judge by this node's time whether what others show has expired.
             return self.complete(asker.ticket, failed(Failure::NotReady(why)));
         }
-        if is_read(request)
+        if matches!(request.operation, Operation::Get)
             && astray.is_none()
             && self.begin_usual_read(now, key, &consistency, asker)
         {
@@ -77,6 +77,10 @@ impl Engine {
         }
         match request.operation {
             Operation::Get => self.begin_read(now, key, placement, &consistency, asker, None),
+            Operation::GetAfter { ref context } => {
+                let then = Some(Box::new(Then::Show((**context).clone())));
+                self.begin_read(now, key, placement, &consistency, asker, then);
+            }
             _ => self.begin_write(now, (request, key), placement, &consistency, asker, false),
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn reads_first(
 ) -> bool {
     let live_here = local.is_some_and(|record| record.is_live(when.now_ms));
     match operation {
-        Operation::Get => false,
+        Operation::Get | Operation::GetAfter { .. } => false,
         Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => false,
         Operation::Put {
             condition, expiry, ..
@@ -113,9 +113,10 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
         Operation::PutFields { fields, expiry } => facts.put_fields(fields, *expiry, out),
         Operation::Delete { condition } => facts.delete(*condition, out),
         Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
-        Operation::Get | Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => {
-            Effect::Decline
-        }
+        Operation::Get
+        | Operation::GetAfter { .. }
+        | Operation::PutSibling { .. }
+        | Operation::DeleteSiblings { .. } => Effect::Decline,
     }
 }
 

@@ -13,6 +13,7 @@ use crate::{
     Buckets, Condition, Done, Expiry, Failure, FieldWrites, Operation, Options, Outcome, Request,
 };
 
+mod after;
 mod departed;
 mod forwarded;
 mod full;

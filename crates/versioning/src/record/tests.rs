@@ -18,19 +18,19 @@ use crate::codec::LAST_MILLI;
 use crate::siblings::{DvvSet, Events, Sibling};
 use crate::{ActorId, HlcTime, Stamp};
 
-pub(super) fn stamp(time: u64, actor: u64) -> Stamp {
+pub(crate) fn stamp(time: u64, actor: u64) -> Stamp {
     Stamp {
         time: HlcTime(time),
         actor: ActorId(actor),
     }
 }
 
-pub(super) fn parse(bytes: &[u8]) -> RecordRef<'_> {
+pub(crate) fn parse(bytes: &[u8]) -> RecordRef<'_> {
     RecordRef::parse(bytes).expect("a record")
 }
 
 /// The join as bytes, by [`merge`]; checks that `out` is written only when it says so.
-pub(super) fn join(local: &[u8], incoming: &[u8]) -> Vec<u8> {
+pub(crate) fn join(local: &[u8], incoming: &[u8]) -> Vec<u8> {
     let mut out = b"untouched".to_vec();
     match merge(local, incoming, &mut out).expect("both are records") {
         Merge::Joined => {
@@ -150,6 +150,6 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
 }
 
 /// Any record, encoded.
-pub(super) fn any_encoded() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn any_encoded() -> impl Strategy<Value = Vec<u8>> {
     any_record().prop_map(|record| encoded(&record))
 }
