@@ -20,6 +20,9 @@ pub(crate) struct Get {
     /// Show the causal context, to write with later
     #[arg(long)]
     context: bool,
+    /// Show what this token names or something later, and fail rather than something older
+    #[arg(long, value_name = "TOKEN")]
+    after: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -41,6 +44,9 @@ pub(crate) struct Set {
     /// The context that a read gave
     #[arg(long, value_name = "TOKEN")]
     context: Option<String>,
+    /// Show the token of this write, for `get --after`
+    #[arg(long)]
+    token: bool,
     #[command(flatten)]
     quorum: Quorum,
     #[command(flatten)]
@@ -96,6 +102,9 @@ impl Get {
         if self.context {
             request = request.context();
         }
+        if let Some(token) = self.after {
+            request = request.after(token);
+        }
         let got = request.await?;
         if self.target.json {
             println!("{}", got_json(&got));
@@ -121,6 +130,9 @@ impl Set {
         }
         if let Some(token) = self.context {
             request = request.context(token);
+        }
+        if self.token {
+            request = request.token();
         }
         told(
             &request.await?,
@@ -236,6 +248,9 @@ fn told(done: &Done, as_json: bool, otherwise: &str) -> anyhow::Result<ExitCode>
             _ => otherwise,
         };
         println!("{text}");
+        if let Some(context) = &done.context {
+            println!("(context {context})");
+        }
         if let Some(receipt) = &done.receipt {
             println!("(receipt {})", value_json(&receipt.0));
         }

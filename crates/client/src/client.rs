@@ -98,6 +98,7 @@ impl Client {
             key,
             knobs: Knobs::default(),
             context: false,
+            after: None,
         }
     }
 
@@ -213,13 +214,14 @@ impl Client {
             expiry: None,
             condition: None,
             context: None,
+            token: false,
             idempotent: false,
         }
     }
 
     pub(crate) async fn read(&self, read: &Read<'_>) -> Result<Got, Error> {
         if self.is_plain() {
-            let reply = self.call(&read.key, read.encode_plain(), true).await;
+            let reply = self.call(&read.key, read.encode_plain()?, true).await;
             return Got::from_plain(&reply.map_err(of_a_read)?);
         }
         let reply = self

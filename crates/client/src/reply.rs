@@ -115,7 +115,7 @@ pub struct Done {
     pub applied: bool,
     /// The session is dead: the write was taken and has no effect.
     pub absorbed: bool,
-    /// Causal context after the write, where the bucket keeps one.
+    /// Causal context of what was written, if it was asked for; of a key of siblings always.
     pub context: Option<String>,
     /// Which replicas hold it, if it was asked for.
     pub receipt: Option<Receipt>,

@@ -102,6 +102,7 @@ pub struct Read<'c> {
     pub(crate) key: Bytes,
     pub(crate) knobs: Knobs,
     pub(crate) context: bool,
+    pub(crate) after: Option<String>,
 }
 
 impl Read<'_> {
@@ -129,6 +130,14 @@ impl Read<'_> {
         self
     }
 
+    /// Shows what this context names, or something later, whichever replicas answer: the read goes on
+    /// to others until one has it, and fails if none does. A context comes from an earlier read, or
+    /// from a write that was asked for its [`token`](Write::token).
+    pub fn after(mut self, token: impl Into<String>) -> Self {
+        self.after = Some(token.into());
+        self
+    }
+
     /// Asks which replicas answered.
     pub fn receipt(mut self) -> Self {
         self.knobs.receipt = true;
@@ -142,11 +151,20 @@ impl Read<'_> {
         if self.context {
             args.word("CONTEXT");
         }
+        if let Some(token) = &self.after {
+            args.word("AFTER").word(token);
+        }
         args.finish()
     }
 
-    pub(crate) fn encode_plain(&self) -> Bytes {
-        Args::of("GET").bytes(&self.key).finish()
+    /// The same for plain Redis.
+    pub(crate) fn encode_plain(&self) -> Result<Bytes, Error> {
+        match &self.after {
+            Some(_) => Err(Error::Refused(
+                "plain Redis has no causal contexts".to_owned(),
+            )),
+            None => Ok(Args::of("GET").bytes(&self.key).finish()),
+        }
     }
 }
 
@@ -184,6 +202,7 @@ pub struct Write<'c> {
     pub(crate) expiry: Option<Expiry>,
     pub(crate) condition: Option<&'static str>,
     pub(crate) context: Option<String>,
+    pub(crate) token: bool,
     pub(crate) idempotent: bool,
 }
 
@@ -254,6 +273,13 @@ impl Write<'_> {
         self
     }
 
+    /// Asks for the context of what this write writes, short enough for a cookie: a read
+    /// [`after`](Read::after) it shows no older state.
+    pub fn token(mut self) -> Self {
+        self.token = true;
+        self
+    }
+
     /// Says that doing this write twice is as good as once, so that it may be repeated even when
     /// nobody knows whether it happened.
     pub fn idempotent(mut self) -> Self {
@@ -294,6 +320,9 @@ impl Write<'_> {
         if let Some(token) = &self.context {
             args.word("CONTEXT").word(token);
         }
+        if self.token {
+            args.word("TOKEN");
+        }
         if let Change::Fields(fields) = &self.change {
             args.word("FIELDS");
             fields.iter().for_each(|(field, value)| {
@@ -305,7 +334,7 @@ impl Write<'_> {
 
     /// The same for plain Redis, as far as one Redis command can say it.
     pub(crate) fn encode_plain(&self) -> Result<Bytes, Error> {
-        if self.context.is_some() {
+        if self.context.is_some() || self.token {
             return Err(Error::Refused(
                 "plain Redis has no causal contexts".to_owned(),
             ));

@@ -91,7 +91,7 @@ pub enum Shortage {
     #[error("no node that holds the key can be reached; nothing was changed")]
     NoCoordinator,
     /// What the reader has seen before is in none of the answers.
-    #[error("the others that answered do not hold what was seen before")]
+    #[error("those that answered do not hold what has been seen before")]
     Older,
 }
 

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 use crate::{error::refusal, resp::answer_name};
 
+/// The context that a read has to show; `?after=` says the same.
+pub(super) const AFTER: HeaderName = HeaderName::from_static("henge-after");
 /// Causal context, in and out.
 pub(super) const CONTEXT: HeaderName = HeaderName::from_static("henge-context");
 /// Milliseconds left; -1 without a deadline.
@@ -104,9 +106,11 @@ pub(super) fn value(record: &RecordRef<'_>, now_ms: u64) -> Response {
     response
 }
 
-/// Adds a context.
-pub(super) fn with_context(mut response: Response, token: &str) -> Response {
-    set(&mut response, CONTEXT, token);
+/// Adds a context, if there is one.
+pub(super) fn with_context(mut response: Response, token: Option<&str>) -> Response {
+    if let Some(token) = token {
+        set(&mut response, CONTEXT, token);
+    }
     response
 }
 

@@ -5,6 +5,9 @@
 //! is there; 412 tells that the condition did not hold. In a bucket of siblings a write replaces the
 //! values that its `Henge-Context` has seen; one without a context to a key that has piled up
 //! [`MOST_BLIND`] values is refused with 409 and the context that it needs.
+//!
+//! A write with `?token` answers with the context of what it wrote, in `Henge-Context`; a `GET` that
+//! has one in `Henge-After` or `?after=` shows that or something later.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +19,20 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use henge_node::{
-    Buckets, Condition, Expiry, FieldWrites, Kind, Operation, Options, Outcome, Request,
+    Buckets, Condition, Expiry, FieldWrites, Kind, Operation, Options, Outcome, Receipt, Request,
 };
 use henge_versioning::{Context, RecordRef, VersionVector, siblings};
 
 use super::{
     Door,
     answer::{
-        self, CONTEXT, absent, bad_request, failed, problem, with_context, with_receipt, written,
+        self, AFTER, CONTEXT, absent, bad_request, failed, problem, with_context, with_receipt,
+        written,
     },
     params::Params,
     target::Target,
 };
-use crate::resp::{live, seal};
+use crate::resp::{live, seal, seal_written};
 
 /// Siblings that blind writes may pile up.
 const MOST_BLIND: usize = 8;
@@ -44,15 +48,21 @@ fn is_star(headers: &HeaderMap, name: HeaderName) -> bool {
     headers.get(name).is_some_and(|value| value == "*")
 }
 
+/// The text of a header, if there is one.
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    (headers.get(name)).map(|value| value.to_str().unwrap_or_default())
+}
+
+fn open(door: &Door, token: &str, key: &[u8]) -> Result<Context, Refused> {
+    Context::open(token, &door.shared().context_key, key)
+        .map_err(|error| Box::new(bad_request(&error.to_string())))
+}
+
 /// The vector of the context that a request carries, if it carries one.
 fn seen(door: &Door, headers: &HeaderMap, key: &[u8]) -> Result<Option<VersionVector>, Refused> {
-    let Some(token) = headers.get(CONTEXT) else {
-        return Ok(None);
-    };
-    let token = token.to_str().unwrap_or_default();
-    Context::open(token, &door.shared().context_key, key)
-        .map(|context| Some(context.vector))
-        .map_err(|error| Box::new(bad_request(&error.to_string())))
+    let token = text(headers, CONTEXT);
+    let opened = token.map(|token| open(door, token, key)).transpose()?;
+    Ok(opened.map(|context| context.vector))
 }
 
 impl Door {
@@ -66,7 +76,31 @@ impl Door {
             .await
     }
 
-    fn seal(&self, record: Option<&[u8]>, key: &[u8]) -> String {
+    /// Carries a write out; with the context of what it wrote, if that is wanted, which comes with a
+    /// receipt.
+    async fn write<'r>(
+        &self,
+        key: &'r [u8],
+        operation: Operation<'r>,
+        params: &Params,
+        declined: Option<fn() -> Response>,
+    ) -> Response {
+        let options = Options {
+            receipt: params.options.receipt || params.token,
+            ..params.options
+        };
+        let outcome = self.call(key, operation, options).await;
+        let receipt = outcome.receipt.as_deref();
+        let token = (params.token).then(|| seal_written(receipt, &self.shared().context_key, key));
+        let told = told(
+            &outcome,
+            declined,
+            receipt.filter(|_| params.options.receipt),
+        );
+        with_context(told, token.flatten().as_deref())
+    }
+
+    fn seal(&self, record: Option<&[u8]>, key: &[u8]) -> Option<String> {
         seal(record, &self.shared().context_key, key)
     }
 }
@@ -76,12 +110,19 @@ pub(super) async fn read(
     State(door): State<Door>,
     Path(path): Path<(String, String)>,
     query: RawQuery,
+    headers: HeaderMap,
 ) -> Response {
     let read = async {
         let params = Params::read(query)?;
         let buckets = door.node.buckets();
         let target = target(&buckets, &path)?;
-        let outcome = door.call(&target.key, Operation::Get, params.options).await;
+        let operation = match params.after.as_deref().or(text(&headers, AFTER)) {
+            Some(token) => Operation::GetAfter {
+                context: Box::new(open(&door, token, &target.key)?),
+            },
+            None => Operation::Get,
+        };
+        let outcome = door.call(&target.key, operation, params.options).await;
         let receipt = outcome.receipt.as_deref();
         let done = match &outcome.result {
             Ok(done) => done,
@@ -91,7 +132,10 @@ pub(super) async fn read(
         let response = live(done.record.as_deref(), now_ms)
             .map_or_else(absent, |record| answer::value(&record, now_ms));
         let token = door.seal(done.record.as_deref(), &target.key);
-        Ok(with_receipt(with_context(response, &token), receipt))
+        Ok(with_receipt(
+            with_context(response, token.as_deref()),
+            receipt,
+        ))
     };
     read.await.unwrap_or_else(|refused: Refused| *refused)
 }
@@ -113,7 +157,7 @@ pub(super) async fn put(
             None => Expiry::Clear,
         };
         if target.bucket.kind == Kind::Siblings {
-            return put_sibling(&door, &target.key, &value, expiry, &headers, params.options).await;
+            return put_sibling(&door, &target.key, &value, expiry, &headers, &params).await;
         }
         let condition = match () {
             () if is_star(&headers, header::IF_NONE_MATCH) => Condition::Absent,
@@ -125,8 +169,8 @@ pub(super) async fn put(
             expiry,
             condition,
         };
-        let outcome = door.call(&target.key, operation, params.options).await;
-        Ok(told(&outcome, condition != Condition::Always))
+        let declined = (condition != Condition::Always).then_some(unmet as fn() -> Response);
+        Ok(door.write(&target.key, operation, &params, declined).await)
     };
     put.await.unwrap_or_else(|refused: Refused| *refused)
 }
@@ -137,24 +181,18 @@ async fn put_sibling(
     value: &[u8],
     expiry: Expiry,
     headers: &HeaderMap,
-    options: Options,
+    params: &Params,
 ) -> Result<Response, Refused> {
     let context = match seen(door, headers, key)? {
         Some(context) => context,
-        None => refuse_pile(door, key, options).await?,
+        None => refuse_pile(door, key, params.options).await?,
     };
-    let outcome = door
-        .call(
-            key,
-            Operation::PutSibling {
-                value,
-                context,
-                expiry,
-            },
-            options,
-        )
-        .await;
-    Ok(told(&outcome, false))
+    let operation = Operation::PutSibling {
+        value,
+        context,
+        expiry,
+    };
+    Ok(door.write(key, operation, params, None).await)
 }
 
 /// What a blind write has seen: nothing. Refused if too many values lie there already.
@@ -176,7 +214,7 @@ async fn refuse_pile(door: &Door, key: &[u8], options: Options) -> Result<Versio
     let response = problem(StatusCode::CONFLICT, "conflict", &text);
     Err(Box::new(with_context(
         response,
-        &door.seal(done.record.as_deref(), key),
+        door.seal(done.record.as_deref(), key).as_deref(),
     )))
 }
 
@@ -204,10 +242,7 @@ pub(super) async fn patch(
             fields: writes,
             expiry,
         };
-        Ok(told(
-            &door.call(&target.key, operation, params.options).await,
-            false,
-        ))
+        Ok(door.write(&target.key, operation, &params, None).await)
     };
     patch.await.unwrap_or_else(|refused: Refused| *refused)
 }
@@ -247,10 +282,7 @@ pub(super) async fn delete(
                 condition: Condition::Always,
             },
         };
-        Ok(told(
-            &door.call(&target.key, operation, params.options).await,
-            false,
-        ))
+        Ok(door.write(&target.key, operation, &params, None).await)
     };
     delete.await.unwrap_or_else(|refused: Refused| *refused)
 }
@@ -273,27 +305,33 @@ pub(super) async fn touch(
             at,
             condition: Condition::Always,
         };
-        let outcome = door.call(&target.key, operation, params.options).await;
-        Ok(match &outcome.result {
-            Ok(done) if !done.applied => absent(),
-            _ => told(&outcome, false),
-        })
+        Ok(door
+            .write(&target.key, operation, &params, Some(absent))
+            .await)
     };
     touch.await.unwrap_or_else(|refused: Refused| *refused)
 }
 
-/// The outcome of a write.
-fn told(outcome: &Outcome, conditional: bool) -> Response {
-    let receipt = outcome.receipt.as_deref();
-    match &outcome.result {
-        Err(failure) => failed(failure, receipt),
-        Ok(done) if conditional && !done.applied && !done.absorbed => problem(
-            StatusCode::PRECONDITION_FAILED,
-            "precondition",
-            "the condition does not hold; nothing was changed",
-        ),
-        Ok(done) => written(done.applied, done.absorbed, receipt),
+/// The outcome of a write; `declined` is the answer where nothing was there to apply it to.
+fn told(
+    outcome: &Outcome,
+    declined: Option<fn() -> Response>,
+    receipt: Option<&Receipt>,
+) -> Response {
+    match (&outcome.result, declined) {
+        (Err(failure), _) => failed(failure, receipt),
+        (Ok(done), Some(declined)) if !done.applied && !done.absorbed => declined(),
+        (Ok(done), _) => written(done.applied, done.absorbed, receipt),
     }
+}
+
+/// 412.
+fn unmet() -> Response {
+    problem(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition",
+        "the condition does not hold; nothing was changed",
+    )
 }
 
 #[cfg(test)]

@@ -8,17 +8,21 @@ use henge_node::Options;
 use super::answer::bad_request;
 
 /// What may stand in a query.
-const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt";
+const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt, token, after";
 /// Longest time-out that may be asked for, in milliseconds.
 const MAX_TIMEOUT_MS: u64 = 60_000;
 
 /// A query, checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Params {
     /// Consistency, and whether a receipt is wanted.
     pub(super) options: Options,
     /// Lifetime in milliseconds.
     pub(super) ttl_ms: Option<u64>,
+    /// Whether a write is to answer with the context of what it wrote.
+    pub(super) token: bool,
+    /// The context that a read has to show.
+    pub(super) after: Option<String>,
 }
 
 impl Params {
@@ -51,6 +55,8 @@ impl Params {
                     }
                 },
                 "strict" => params.options.strict = Some(flag(name, value)?),
+                "token" => params.token = flag(name, value)?,
+                "after" => params.after = Some(value.to_owned()),
                 "receipt" => params.options.receipt = flag(name, value)?,
                 _ => return Err(format!("{name:?} is unknown; known are {KNOWN}")),
             }
@@ -80,8 +86,10 @@ mod tests {
 
     #[test]
     fn everything_at_once() {
-        let params =
-            Params::parse("r=2&w=3&strict&timeout_ms=250&ttl_ms=1000&receipt=true").unwrap();
+        let params = Params::parse(
+            "r=2&w=3&strict&timeout_ms=250&ttl_ms=1000&receipt=true&token&after=Ag_-",
+        )
+        .unwrap();
         let options = Options {
             r: Some(2),
             w: Some(3),
@@ -93,7 +101,9 @@ mod tests {
             params,
             Params {
                 options,
-                ttl_ms: Some(1000)
+                ttl_ms: Some(1000),
+                token: true,
+                after: Some("Ag_-".to_owned()),
             }
         );
         assert_eq!(Params::parse("").unwrap(), Params::default());
@@ -111,7 +121,7 @@ mod tests {
             ),
             (
                 "n=3",
-                "\"n\" is unknown; known are r, w, strict, timeout_ms, ttl_ms, receipt",
+                "\"n\" is unknown; known are r, w, strict, timeout_ms, ttl_ms, receipt, token, after",
             ),
             ("r=1&r=2", "\"r\" is given twice"),
         ] {

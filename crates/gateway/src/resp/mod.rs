@@ -24,7 +24,7 @@ mod shape;
 pub(crate) use shape::live;
 
 mod telling;
-pub(crate) use telling::{answer_name, seal};
+pub(crate) use telling::{answer_name, seal, seal_written};
 
 mod door;
 pub use door::Doors;

@@ -1,7 +1,7 @@
 //! Records, receipts and replicas' views as the maps that `HENGE.*` commands answer with.
 
 use henge_node::{Done, Receipt, ReplicaAnswer, ReplicaRole, ReplicaView};
-use henge_versioning::{Context, ContextKey, Form, RecordRef, siblings};
+use henge_versioning::{Context, ContextKey, Form, RecordRef};
 
 use super::{
     deadline::{Base, Unit, told},
@@ -56,15 +56,23 @@ pub(super) fn written(done: &Done, receipt: Option<&Receipt>, token: Option<Stri
     Reply::Map(pairs)
 }
 
-/// The token of what a record shows, for this key only.
-pub(crate) fn seal(record: Option<&[u8]>, secret: &ContextKey, key: &[u8]) -> String {
-    let record = record.and_then(|bytes| RecordRef::parse(bytes).ok());
-    let context = record.map_or_else(Context::default, |record| Context {
-        vector: siblings::context(record),
-        epoch: Some(record.epoch()),
-        seen: record.newest(),
-    });
-    context.seal(secret, key)
+/// The token of what a record shows, for this key only. `None`: of more fields than it can name.
+pub(crate) fn seal(record: Option<&[u8]>, secret: &ContextKey, key: &[u8]) -> Option<String> {
+    let context = match record.and_then(|bytes| RecordRef::parse(bytes).ok()) {
+        Some(record) => Context::of(record)?,
+        None => Context::default(),
+    };
+    Some(context.seal(secret, key))
+}
+
+/// The token of what a write wrote, for this key only, if it was told so.
+pub(crate) fn seal_written(
+    receipt: Option<&Receipt>,
+    secret: &ContextKey,
+    key: &[u8],
+) -> Option<String> {
+    let written = receipt?.written.as_deref()?;
+    Some(written.seal(secret, key))
 }
 
 fn receipt_map(receipt: &Receipt) -> Reply {

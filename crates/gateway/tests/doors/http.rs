@@ -180,6 +180,26 @@ fn siblings_ask_for_a_context_and_blind_writes_end() {
 }
 
 #[test]
+fn a_read_shows_what_its_token_names_or_fails() {
+    let (http, elsewhere) = (http(None, Limits::default()), http(None, Limits::default()));
+    let path = "/v1/buckets/sessions/keys/1";
+    let written = http.ask(&format!("PUT {path}?ttl_ms=60000&token"), &[], b"alice");
+    let token = written.header("henge-context").expect("asked for");
+    assert_eq!(written.header("henge-receipt"), None);
+    let named =
+        |door: &Http, token: &str| door.ask(&format!("GET {path}"), &[("Henge-After", token)], b"");
+    assert_eq!(named(&http, token).body, "alice");
+    assert_eq!(http.get(&format!("{path}?r=1&after={token}")).body, "alice");
+    let missed = named(&elsewhere, token);
+    assert_eq!(missed.status, 503);
+    assert!(missed.body.contains("\"needed\":1"), "{}", missed.body);
+    let gone = http.ask(&format!("DELETE {path}?token"), &[], b"");
+    let token = gone.header("henge-context").expect("asked for");
+    assert_eq!(named(&http, token).status, 404);
+    assert_eq!(named(&http, "forged").status, 400);
+}
+
+#[test]
 fn nonsense_is_refused_with_a_reason() {
     let http = http(
         None,

@@ -338,6 +338,64 @@ fn henge_extensions() {
     );
 }
 
+/// What lies under `context` in an answer.
+fn token(answer: &str) -> String {
+    let mut words = answer.split('"').skip_while(|text| *text != "context");
+    words.nth(2).expect("a context").to_owned()
+}
+
+#[test]
+fn a_read_shows_what_its_token_names_or_fails() {
+    let (served, other) = (
+        serve(None, Limits::default()),
+        serve(None, Limits::default()),
+    );
+    let (mut client, mut elsewhere) = (served.client(), other.client());
+    let written = client.ask("HENGE.SET sess:1 alice EX 100 TOKEN");
+    let shown = written.starts_with(r#"["applied", :1, "absorbed", :0, "context", ""#);
+    assert!(shown && !written.contains("receipt"), "{written}");
+    let login = token(&written);
+    assert!(login.len() < 120, "{login}");
+    let read = client.ask(&format!("HENGE.GET sess:1 R 1 AFTER {login}"));
+    assert!(read.starts_with(r#"["values", ["alice"]"#), "{read}");
+    let missed = elsewhere.ask(&format!("HENGE.GET sess:1 R 1 AFTER {login}"));
+    assert_eq!(
+        missed,
+        "-FAILED needed 1 got 1: those that answered do not hold what has been seen before"
+    );
+
+    let touched = client.ask("HENGE.TOUCH sess:1 50000 TOKEN");
+    let read = client.ask(&format!(
+        "HENGE.GET sess:1 AFTER {} CONTEXT",
+        token(&touched)
+    ));
+    let both = token(&read);
+    let read = client.ask(&format!("HENGE.GET sess:1 AFTER {both}"));
+    assert!(read.contains("alice"), "{read}");
+    let gone = client.ask("HENGE.DEL sess:1 TOKEN RECEIPT");
+    assert!(gone.contains("receipt"), "{gone}");
+    for seen in [login, both, token(&gone)] {
+        let read = client.ask(&format!("HENGE.GET sess:1 AFTER {seen}"));
+        assert!(
+            read.starts_with(r#"["values", [], "fields", [],"#),
+            "{read}"
+        );
+    }
+    let fields = client.ask("HENGE.FSET sess:2 TOKEN EX 60 FIELDS a 1 b 2");
+    let read = client.ask(&format!("HENGE.GET sess:2 AFTER {}", token(&fields)));
+    assert!(read.contains(r#"["a", "1", "b", "2"]"#), "{read}");
+    for (command, answer) in [
+        ("HENGE.GET sess:2 AFTER", "-ERR syntax error"),
+        ("HENGE.GET sess:2 TOKEN", "-ERR unknown option 'TOKEN'"),
+        ("HENGE.DEL sess:2 AFTER x", "-ERR unknown option 'AFTER'"),
+        ("HENGE.GET sess:2 AFTER x", "-ERR the context is malformed"),
+    ] {
+        assert_eq!(client.ask(command), answer);
+    }
+    let of_another = client.ask(&format!("HENGE.GET sess:1 AFTER {}", token(&fields)));
+    assert_eq!(of_another, "-ERR the context was not issued for this key");
+}
+
 #[test]
 fn siblings_are_kept_until_a_context_resolves_them() {
     let served = serve(None, Limits::default());
@@ -346,12 +404,7 @@ fn siblings_are_kept_until_a_context_resolves_them() {
     client.ask("HENGE.SET siblings:k two");
     let read = client.ask("HENGE.GET siblings:k CONTEXT");
     assert!(read.contains(r#"["two", "one"]"#), "{read}");
-    let token = read
-        .split('"')
-        .skip_while(|text| *text != "context")
-        .nth(2)
-        .unwrap()
-        .to_owned();
+    let token = token(&read);
     let resolved = client.ask(&format!("HENGE.SET siblings:k three CONTEXT {token}"));
     assert!(
         resolved.starts_with(r#"["applied", :1"#) && resolved.contains("context"),

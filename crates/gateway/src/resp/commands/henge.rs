@@ -1,7 +1,7 @@
 //! `HENGE.GET`, `HENGE.SET`, `HENGE.FSET`, `HENGE.DEL`, `HENGE.TOUCH`: what Redis' commands cannot
 //! say. Quorums per request, receipts, causal contexts, siblings.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use henge_node::{Condition, Expiry, FieldWrites, Kind, Operation, Options, Outcome, Request};
 use henge_versioning::{Context, VersionVector};
@@ -29,9 +29,9 @@ struct Wanted<'a> {
     options: Options,
     condition: Condition,
     expiry: Option<Expiry>,
-    /// `CONTEXT token`, of writes.
+    /// `CONTEXT token`, of writes; `AFTER token`, of reads.
     token: Option<&'a [u8]>,
-    /// `CONTEXT`, of reads.
+    /// `CONTEXT`, of reads; `TOKEN`, of writes.
     context: bool,
 }
 
@@ -63,7 +63,13 @@ impl<'a> Wanted<'a> {
             }
             match () {
                 () if is(word, "CONTEXT") && takes == Takes::Read => wanted.context = true,
-                () if is(word, "CONTEXT") => wanted.token = Some(words.next().ok_or_else(syntax)?),
+                () if is(word, "AFTER") && takes == Takes::Read => {
+                    wanted.token = Some(words.next().ok_or_else(syntax)?);
+                }
+                () if is(word, "TOKEN") && takes != Takes::Read => wanted.context = true,
+                () if is(word, "CONTEXT") && takes != Takes::Read => {
+                    wanted.token = Some(words.next().ok_or_else(syntax)?)
+                }
                 () if takes == Takes::Everything && is(word, "NX") => {
                     wanted.condition = Condition::Absent;
                 }
@@ -105,14 +111,36 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// The presented context.
+    fn presented(&self, shared: &Shared, key: &[u8]) -> Result<Option<Context>, Reply> {
+        let opened =
+            (self.token).map(|token| Context::open(&shown(token), &shared.context_key, key));
+        (opened.transpose()).map_err(|error| Reply::error(format!("ERR {error}")))
+    }
+
     /// What the presented context has seen.
     fn seen(&self, shared: &Shared, key: &[u8]) -> Result<VersionVector, Reply> {
-        let Some(token) = self.token else {
-            return Ok(VersionVector::new());
-        };
-        Context::open(&shown(token), &shared.context_key, key)
-            .map(|context| context.vector)
-            .map_err(|error| Reply::error(format!("ERR {error}")))
+        let presented = self.presented(shared, key)?;
+        Ok(presented.map_or_else(VersionVector::new, |context| context.vector))
+    }
+
+    /// A shape that tells what the write to `key` did, as a map. What it wrote comes with a receipt.
+    fn write_shape(&mut self, shared: &Arc<Shared>, key: &[u8]) -> Shape {
+        let sealing = self.context.then(|| (Arc::clone(shared), key.to_vec()));
+        let tells = self.options.receipt;
+        self.options.receipt |= self.context;
+        Shape::With(Box::new(move |outcome: &Outcome, _| {
+            match &outcome.result {
+                Ok(done) => {
+                    let receipt = outcome.receipt.as_deref();
+                    let token = (sealing.as_ref()).and_then(|(shared, key)| {
+                        telling::seal_written(receipt, &shared.context_key, key)
+                    });
+                    telling::written(done, receipt.filter(|_| tells), token)
+                }
+                Err(failure) => failed(failure),
+            }
+        }))
     }
 }
 
@@ -123,33 +151,31 @@ fn unknown_option(word: &[u8]) -> Reply {
     ))
 }
 
-/// A shape that tells what the write did, as a map.
-fn write_shape() -> Shape {
-    Shape::With(Box::new(|outcome: &Outcome, _| match &outcome.result {
-        Ok(done) => telling::written(done, outcome.receipt.as_deref(), None),
-        Err(failure) => failed(failure),
-    }))
-}
-
 pub(super) fn get<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let wanted = Wanted::parse(call, args.from(2), Takes::Read)?;
     let key = args.at(1);
+    let operation = match wanted.presented(call.shared, key)? {
+        Some(context) => Operation::GetAfter {
+            context: Box::new(context),
+        },
+        None => Operation::Get,
+    };
     let sealing = wanted.context.then(|| (call.shared.clone(), key.to_vec()));
     let shape = Shape::With(Box::new(move |outcome: &Outcome, now_ms| {
         let done = match &outcome.result {
             Ok(done) => done,
             Err(failure) => return failed(failure),
         };
-        let token = sealing
-            .as_ref()
-            .map(|(shared, key)| telling::seal(done.record.as_deref(), &shared.context_key, key));
+        let token = sealing.as_ref().and_then(|(shared, key)| {
+            telling::seal(done.record.as_deref(), &shared.context_key, key)
+        });
         let record = live(done.record.as_deref(), now_ms);
         telling::read(record, now_ms, token, outcome.receipt.as_deref())
     }));
     Ok(Plan::One(
         Request {
             key,
-            operation: Operation::Get,
+            operation,
             options: wanted.options,
         },
         shape,
@@ -157,7 +183,7 @@ pub(super) fn get<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
 }
 
 pub(super) fn set<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
-    let wanted = Wanted::parse(call, args.from(3), Takes::Everything)?;
+    let mut wanted = Wanted::parse(call, args.from(3), Takes::Everything)?;
     let (key, value) = (args.at(1), args.at(2));
     value_fits(call, value.len())?;
     let expiry = wanted.expiry.unwrap_or(Expiry::Clear);
@@ -169,13 +195,14 @@ pub(super) fn set<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         expiry,
         condition: wanted.condition,
     };
+    let shape = wanted.write_shape(call.shared, key);
     Ok(Plan::One(
         Request {
             key,
             operation: put,
             options: wanted.options,
         },
-        write_shape(),
+        shape,
     ))
 }
 
@@ -213,7 +240,7 @@ fn set_sibling<'a>(
             .ok()
             .and_then(|read| read.record);
         let token = telling::seal(after.as_deref(), &steps.shared.context_key, key);
-        telling::written(&done, outcome.receipt.as_deref(), Some(token))
+        telling::written(&done, outcome.receipt.as_deref(), token)
     })))
 }
 
@@ -224,7 +251,7 @@ pub(super) fn fset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         .position(|word| is(word, "FIELDS"))
         .ok_or_else(syntax)?
         + 2;
-    let wanted = Wanted::parse(call, args.from(2).take(begin - 2), Takes::Lifetime)?;
+    let mut wanted = Wanted::parse(call, args.from(2).take(begin - 2), Takes::Lifetime)?;
     let pairs = args.len() - begin - 1;
     if pairs == 0 || pairs % 2 == 1 {
         return Err(syntax());
@@ -246,16 +273,17 @@ pub(super) fn fset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         .map(|(name, value)| (name, Some(value)))
         .collect();
     let expiry = wanted.expiry.unwrap_or(Expiry::Keep);
+    let shape = wanted.write_shape(call.shared, args.at(1));
     let request = Request {
         key: args.at(1),
         operation: Operation::PutFields { fields, expiry },
         options: wanted.options,
     };
-    Ok(Plan::One(request, write_shape()))
+    Ok(Plan::One(request, shape))
 }
 
 pub(super) fn del<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
-    let wanted = Wanted::parse(call, args.from(2), Takes::Delete)?;
+    let mut wanted = Wanted::parse(call, args.from(2), Takes::Delete)?;
     let key = args.at(1);
     let operation = match wanted.token {
         Some(_) if call.node.buckets().of(key).kind == Kind::Siblings => {
@@ -267,20 +295,22 @@ pub(super) fn del<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
             condition: Condition::Always,
         },
     };
+    let shape = wanted.write_shape(call.shared, key);
     Ok(Plan::One(
         Request {
             key,
             operation,
             options: wanted.options,
         },
-        write_shape(),
+        shape,
     ))
 }
 
 /// `HENGE.TOUCH key ttl_ms [options]`.
 pub(super) fn touch<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let ttl_ms = unsigned(args.at(2), "the lifetime in milliseconds")?;
-    let wanted = Wanted::parse(call, args.from(3), Takes::Delete)?;
+    let mut wanted = Wanted::parse(call, args.from(3), Takes::Delete)?;
+    let shape = wanted.write_shape(call.shared, args.at(1));
     let at = call.node.wall_ms().saturating_add(ttl_ms);
     let operation = Operation::Expire {
         at,
@@ -291,5 +321,5 @@ pub(super) fn touch<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         operation,
         options: wanted.options,
     };
-    Ok(Plan::One(request, write_shape()))
+    Ok(Plan::One(request, shape))
 }
