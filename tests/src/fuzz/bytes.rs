@@ -5,7 +5,7 @@ use henge_client::{MAX_DEPTH, Value};
 use henge_gateway::{DecodeLimits, Decoder};
 use henge_ring::NodeId;
 use henge_rpc::{Limits, Message, Messages, Refusal, Replies, Reply, WriteStatus};
-use henge_versioning::{ActorId, Context, ContextKey, HlcTime, Stamp, VersionVector};
+use henge_versioning::{ActorId, Context, ContextKey, HlcTime, Life, Stamp, VersionVector};
 
 use super::{Behaviour, Signature, Target, kind};
 use crate::sim::Rng;
@@ -346,10 +346,17 @@ fn context_seeds() -> Vec<Vec<u8>> {
         time: HlcTime::new(1_700_000_000_000, 3),
         actor: ActorId(9),
     };
+    let life = Life {
+        epoch: stamp,
+        until: 1_700_000_060_000,
+        deadline: Some(stamp),
+        value: Some(stamp),
+        fields: vec![(1, stamp), (2, Stamp::default())],
+        ..Life::default()
+    };
     let small = Context {
         vector: VersionVector::from_iter([(ActorId(1), 2), (ActorId(3), u64::MAX)]),
-        epoch: Some(stamp),
-        seen: stamp,
+        life: Some(life),
     };
     let many = (0..400).map(|actor| (ActorId(actor), actor));
     let large = Context {
@@ -371,12 +378,23 @@ fn context(input: &[u8], key: &ContextKey) -> Behaviour {
                     Context::open(text, key, b"sess:2").is_err(),
                     "good elsewhere"
                 );
-                signature.note("opened").size(context.vector.len());
+                let fields = context.life.as_ref().map_or(0, |life| life.fields.len());
+                signature
+                    .note("opened")
+                    .size(context.vector.len())
+                    .size(fields);
             }
             Err(error) => {
                 signature.note(kind(&error));
             }
         }
+    }
+    // The same bytes as another node sends them.
+    if let Ok(context) = Context::decode(input) {
+        let mut again = Vec::new();
+        context.encode(&mut again);
+        assert_eq!(Context::decode(&again), Ok(context), "lost on the way");
+        signature.note("decoded");
     }
     // The same bytes as the content of a context: what is sealed opens again.
     let numbers: Vec<u64> = input
@@ -386,8 +404,7 @@ fn context(input: &[u8], key: &ContextKey) -> Behaviour {
     let actors = numbers.chunks_exact(2).map(|two| (ActorId(two[0]), two[1]));
     let made = Context {
         vector: VersionVector::from_iter(actors),
-        epoch: None,
-        seen: Stamp::default(),
+        life: None,
     };
     let token = made.seal(key, input);
     assert!(token.len() <= Context::MAX_LEN);

@@ -11,7 +11,7 @@ use henge_repair::sketch::SketchKey;
 use henge_ring::{NodeId, Ring};
 use henge_rpc::{Message, Messages, Refusal, Replies, Reply, WriteStatus};
 use henge_store::{Limits, MemoryStore};
-use henge_versioning::{ActorId, Clock, HlcTime, NEVER, Stamp, VersionVector, delta};
+use henge_versioning::{ActorId, Clock, Context, HlcTime, NEVER, Stamp, VersionVector, delta};
 
 use super::{Behaviour, Run, Signature, Target, bytes, join, kind, parts, records, rings};
 use crate::sim::Rng;
@@ -221,7 +221,10 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
         Condition::Absent
     };
     let operation = match choice % 8 {
-        0 | 1 => Operation::Get,
+        0 => Operation::Get,
+        1 => Operation::GetAfter {
+            context: Box::new(Context::decode(value).unwrap_or_default()),
+        },
         2 => Operation::Put {
             value,
             expiry,

@@ -29,7 +29,7 @@ fn any_history() -> impl Strategy<Value = Vec<Vec<u8>>> {
             let (epoch, by) = (stamp(1 + u64::from(later), 0), stamp(10 + at, at % 2));
             let mut out = Vec::new();
             let names = [&b"cart"[..], b"theme", b"user"];
-            let value = |at: u8| (at % 2 == 0).then_some(&b"value"[..]);
+            let value = |at: u8| at.is_multiple_of(2).then_some(&b"value"[..]);
             let fields: Vec<_> = (names.into_iter().zip(named))
                 .filter_map(|(name, named)| named.then_some((name, value(kind))))
                 .collect();
