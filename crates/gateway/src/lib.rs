@@ -8,7 +8,7 @@
 //! trusted: the decoder never panics, never waits for more than it accepts and never reserves
 //! memory for what was only announced.
 //!
-//! What Redis has and these doors have not: databases other than 0, messages to subscribers, Lua (the
+//! What Redis has and these doors have not: messages to subscribers, Lua (the
 //! scripts of common session stores are known), lists, sorted sets, streams, blocking commands,
 //! cluster mode.
 

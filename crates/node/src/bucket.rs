@@ -11,6 +11,23 @@ pub enum Kind {
     Siblings,
 }
 
+/// What a key begins with that stands apart from those that applications name: what follows, one byte
+/// below [`KEY_MARKS`], says for what. The Redis door marks keys of databases other than 0.
+pub const KEY_MARK: u8 = 0;
+/// Bytes of a mark.
+pub const KEY_MARK_LEN: usize = 2;
+/// How many marks there are.
+pub const KEY_MARKS: u8 = 16;
+
+/// A key without its mark: what decides about its bucket.
+#[inline]
+pub fn unmarked(key: &[u8]) -> &[u8] {
+    match key {
+        [KEY_MARK, mark, name @ ..] if *mark < KEY_MARKS => name,
+        _ => key,
+    }
+}
+
 /// The rules of one bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
@@ -69,6 +86,7 @@ impl Buckets {
     /// The bucket a key belongs to.
     #[inline]
     pub fn of(&self, key: &[u8]) -> &Bucket {
+        let key = unmarked(key);
         // The first byte settles nearly all comparisons, and costs no call.
         let first = key.first();
         self.longest_first

@@ -7,7 +7,7 @@
 //! thread, or through [`Handle`] from anywhere else.
 
 mod bucket;
-pub use bucket::{Bucket, Buckets, Kind};
+pub use bucket::{Bucket, Buckets, KEY_MARK, KEY_MARK_LEN, KEY_MARKS, Kind, unmarked};
 
 mod request;
 pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};

@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use henge_node::Options;
 
-use super::{commands::Subscriptions, decode::OwnedArgs, encode::Protocol};
+use super::{commands::Subscriptions, database::Database, decode::OwnedArgs, encode::Protocol};
 
 /// Whether a client wants replies (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) protocol: Protocol,
     /// Whether it may do anything but authenticate.
     pub(crate) authenticated: bool,
+    /// Whose keys its commands name (`SELECT`).
+    pub(crate) database: Database,
     /// Consistency of requests that do not say (`HENGE.QUORUM`).
     pub(crate) defaults: Options,
     /// Whether it wants replies.
@@ -74,6 +76,7 @@ impl Client {
             library: Default::default(),
             protocol: Protocol::default(),
             authenticated,
+            database: Database::default(),
             defaults: Options::default(),
             replies: Replies::default(),
             transaction: None,
@@ -108,6 +111,7 @@ impl Client {
             self.authenticated,
         );
         copy.protocol = self.protocol;
+        copy.database = self.database;
         copy.defaults = self.defaults;
         copy
     }
@@ -122,6 +126,7 @@ impl Client {
             library: String::from_utf8_lossy(&self.library.0).into_owned(),
             library_version: String::from_utf8_lossy(&self.library.1).into_owned(),
             protocol: self.protocol,
+            database: self.database,
         }
     }
 }
@@ -136,18 +141,20 @@ pub(crate) struct Card {
     library: String,
     library_version: String,
     protocol: Protocol,
+    database: Database,
 }
 
 impl Card {
     /// Its line, without a line end.
     pub(crate) fn line(&self, now_ms: u64) -> String {
         format!(
-            "id={} addr={} laddr= fd=-1 name={} age={} idle=0 flags=N db=0 sub=0 psub=0 ssub=0 \
+            "id={} addr={} laddr= fd=-1 name={} age={} idle=0 flags=N db={} sub=0 psub=0 ssub=0 \
              multi=-1 cmd=client user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.address,
             self.name,
             now_ms.saturating_sub(self.since_ms) / 1000,
+            self.database.number(),
             self.protocol.number(),
             self.library,
             self.library_version,

@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::{
     client::{Client, Replies},
     commands::{self, Access, Call, Command, Footprint, Plan},
-    decode::{Args, DecodeLimits, Decoder},
+    decode::{Args, DecodeLimits, Decoder, OwnedArgs},
     door::{Address, Shard},
     peek,
     replies::{Destination, ReplyQueue},
@@ -249,6 +249,13 @@ impl Connection {
             return Flow::Go;
         }
         let checked = check(client, command, args);
+        let renamed = match &checked {
+            Ok(command) if client.database.renames(command, args) => {
+                Some(client.database.rename(command, args))
+            }
+            _ => None,
+        };
+        let args = renamed.as_ref().map_or(args, OwnedArgs::borrow);
         let footprint = match &checked {
             Ok(command) if client.transaction.is_none() || command.access == Access::Connection => {
                 command.footprint(args)

@@ -159,6 +159,20 @@ pub(crate) struct OwnedArgs {
 }
 
 impl OwnedArgs {
+    /// Copies arguments of so many bytes, about.
+    pub(crate) fn collect(bytes: usize, args: impl Iterator<Item: AsRef<[u8]>>) -> Self {
+        let mut bytes = Vec::with_capacity(bytes);
+        let ranges = args.map(|arg| {
+            let start = bytes.len();
+            bytes.extend_from_slice(arg.as_ref());
+            start..bytes.len()
+        });
+        Self {
+            ranges: ranges.collect(),
+            bytes: bytes.into_boxed_slice(),
+        }
+    }
+
     /// The same arguments, borrowed.
     pub(crate) fn borrow(&self) -> Args<'_> {
         Args {
@@ -175,16 +189,8 @@ impl OwnedArgs {
 
 impl From<Args<'_>> for OwnedArgs {
     fn from(args: Args<'_>) -> Self {
-        let mut bytes = Vec::with_capacity(args.ranges.iter().map(ExactSizeIterator::len).sum());
-        let ranges = args.from(0).map(|arg| {
-            let start = bytes.len();
-            bytes.extend_from_slice(arg);
-            start..bytes.len()
-        });
-        Self {
-            ranges: ranges.collect(),
-            bytes: bytes.into_boxed_slice(),
-        }
+        let bytes = args.ranges.iter().map(ExactSizeIterator::len).sum();
+        Self::collect(bytes, args.from(0))
     }
 }
 

@@ -11,6 +11,7 @@ mod client;
 pub(crate) use client::{Card, Client};
 
 mod commands;
+mod database;
 pub(crate) use commands::COMMANDS;
 pub(crate) use commands::Scripts;
 #[cfg(test)]

@@ -228,7 +228,8 @@ fn connection_and_server() {
         PING hi ⇒ "hi"
         ECHO hi ⇒ "hi"
         SELECT 0 ⇒ +OK
-        SELECT 1 ⇒ -ERR DB index is out of range
+        SELECT 16 ⇒ -ERR DB index is out of range
+        SELECT -1 ⇒ -ERR DB index is out of range
         SELECT x ⇒ -ERR value is not an integer or out of range
         CLIENT SETNAME web ⇒ +OK
         CLIENT GETNAME ⇒ "web"
@@ -444,4 +445,63 @@ fn everything_is_destroyed_where_that_is_allowed() {
         EXISTS k:1 ⇒ :0
         "#,
     );
+}
+
+#[test]
+fn a_database_has_its_own_keys() {
+    let served = serve(None, Limits::default());
+    served.doors.allow_flush(true);
+    let client = &mut served.client();
+    run(
+        client,
+        r#"
+        SET k zero ⇒ +OK
+        SELECT 3 ⇒ +OK
+        GET k ⇒ nil
+        MSET k three sess:1 user ⇒ +OK
+        DBSIZE ⇒ :2
+        SCAN 0 COUNT 100 MATCH k* ⇒ ["0", ["k"]]
+        KEYS s* ⇒ ["sess:1"]
+        EXISTS k nothing ⇒ :1
+        RENAME k l ⇒ +OK
+        MULTI ⇒ +OK
+        SELECT 3 ⇒ +QUEUED
+        APPEND l ! ⇒ +QUEUED
+        EXEC ⇒ [+OK, :6]
+        MULTI ⇒ +OK
+        SELECT 0 ⇒ -ERR another database cannot be selected in a transaction
+        EXEC ⇒ -EXECABORT*
+        DEL sess:1 ⇒ :1
+        SET sess:1 late ⇒ +OK
+        GET sess:1 ⇒ nil
+        RANDOMKEY ⇒ "l"
+        SELECT 0 ⇒ +OK
+        GET k ⇒ "zero"
+        EXISTS l ⇒ :0
+        DBSIZE ⇒ :1
+        KEYS * ⇒ ["k"]
+        SELECT 3 ⇒ +OK
+        FLUSHDB ⇒ +OK
+        DBSIZE ⇒ :0
+        SET k again ⇒ +OK
+        SELECT 5 ⇒ +OK
+        RESET ⇒ +RESET
+        GET k ⇒ "zero"
+        FLUSHALL ⇒ +OK
+        SELECT 3 ⇒ +OK
+        EXISTS k ⇒ :0
+        "#,
+    );
+}
+
+#[test]
+fn a_name_that_looks_like_another_databases_key_is_a_name() {
+    let served = serve(None, Limits::default());
+    let client = &mut served.client();
+    client.send_args(&[b"SET".as_slice(), b"\0\x03k", b"v"]);
+    assert_eq!(client.reply(), "+OK");
+    client.send_args(&[b"GET".as_slice(), b"\0\x03k"]);
+    assert_eq!(client.reply(), "\"v\"");
+    assert_eq!(client.ask("SELECT 3"), "+OK");
+    assert_eq!(client.ask("GET k"), "nil");
 }

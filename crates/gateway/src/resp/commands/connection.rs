@@ -8,6 +8,7 @@ use super::{
 };
 use crate::resp::{
     client::Replies,
+    database::Database,
     decode::{Args, decimal},
     encode::Protocol,
     reply::Reply,
@@ -41,11 +42,10 @@ pub(super) fn reset<'a>(call: &mut Call<'_>, _: Args<'a>) -> Planned<'a> {
     Ok(Plan::Reply(Reply::Simple("RESET")))
 }
 
-pub(super) fn select<'a>(_: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
-    match integer(args.at(1))? {
-        0 => Ok(Plan::Reply(Reply::OK)),
-        _ => Err(Reply::error("ERR DB index is out of range")),
-    }
+pub(super) fn select<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
+    let database = Database::numbered(integer(args.at(1))?);
+    call.client.database = database.ok_or_else(|| Reply::error("ERR DB index is out of range"))?;
+    Ok(Plan::Reply(Reply::OK))
 }
 
 pub(super) fn auth<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {

@@ -1,5 +1,5 @@
-//! `FLUSHALL` and `FLUSHDB`, where the operator allows them: every key of the cluster is deleted, one by
-//! one, with the connection's quorum.
+//! `FLUSHALL` and `FLUSHDB`, where the operator allows them: every key of the cluster, or of one database,
+//! is deleted, one by one, with the connection's quorum.
 //!
 //! They are not what they are in Redis: keys that are written meanwhile may stay, and ids of sessions
 //! remain used up, as after any logout.
@@ -32,8 +32,12 @@ pub(super) fn flush<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         _ => {}
     }
     let steps = call.stepper();
+    let wanted = match call.command.name {
+        "flushall" => ScanOptions::everything(),
+        _ => ScanOptions::matching(b"*", call.shared.limits.pattern)?,
+    };
     Ok(Plan::Steps(Box::pin(async move {
-        match steps.delete_all(b"*").await {
+        match steps.delete_all(&wanted).await {
             Ok(()) => Reply::OK,
             Err(error) => error,
         }
@@ -41,13 +45,12 @@ pub(super) fn flush<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
 }
 
 impl Stepper {
-    /// Deletes all keys that match a pattern, of all nodes. Goes on after an error, which it answers
-    /// with in the end.
-    pub(super) async fn delete_all(&self, pattern: &[u8]) -> Result<(), Reply> {
-        let options = ScanOptions::matching(pattern, self.shared.limits.pattern)?;
+    /// Deletes all keys that are wanted, of all nodes. Goes on after an error, which it answers with in
+    /// the end.
+    pub(super) async fn delete_all(&self, wanted: &ScanOptions) -> Result<(), Reply> {
         let (mut from, mut failed) = (0, None);
         loop {
-            let (next, keys) = page(self, from, &options).await?;
+            let (next, keys) = page(self, from, wanted).await?;
             let deletions = keys.iter().map(async |key| {
                 let condition = Condition::Always;
                 self.call(key, Operation::Delete { condition }).await

@@ -111,7 +111,8 @@ pub(super) fn dbsize<'a>(call: &mut Call<'_>, _: Args<'a>) -> Planned<'a> {
         loop {
             match steps.node.scan(cursor, 1000).await {
                 Ok(page) => {
-                    keys += page.keys.len() as i64;
+                    let named = |(key, _): &&(Vec<u8>, _)| steps.database.name_of(key).is_some();
+                    keys += page.keys.iter().filter(named).count() as i64;
                     cursor = page.next;
                 }
                 Err(failure) => return super::failed(&failure),
@@ -131,10 +132,14 @@ pub(super) fn randomkey<'a>(call: &mut Call<'_>, _: Args<'a>) -> Planned<'a> {
         let mut cursor = 0;
         loop {
             match steps.node.scan(cursor, 100).await {
-                Ok(page) if !page.keys.is_empty() => {
-                    return Reply::text(&page.keys[now % page.keys.len()].0);
+                Ok(page) => {
+                    let names = page.keys.iter().map(|(key, _)| steps.database.name_of(key));
+                    let names: Vec<&[u8]> = names.flatten().collect();
+                    if !names.is_empty() {
+                        return Reply::text(names[now % names.len()]);
+                    }
+                    cursor = page.next;
                 }
-                Ok(page) => cursor = page.next,
                 Err(failure) => return super::failed(&failure),
             }
             if cursor == 0 {

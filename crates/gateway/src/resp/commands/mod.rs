@@ -10,7 +10,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use henge_node::{Done, LocalNode, Operation, Options, Request};
 use henge_ring::Token;
 
-use super::{client::Client, decode::Args, reply::Reply, shape::Shape};
+use super::{client::Client, database::Database, decode::Args, reply::Reply, shape::Shape};
 use crate::shared::Shared;
 
 mod catalogue;
@@ -95,6 +95,7 @@ impl Call<'_> {
             node: self.node.clone(),
             shared: self.shared.clone(),
             options: self.client.defaults,
+            database: self.client.database,
         }
     }
 }
@@ -105,6 +106,7 @@ pub(crate) struct Stepper {
     node: LocalNode,
     shared: Arc<Shared>,
     options: Options,
+    database: Database,
 }
 
 impl Stepper {

@@ -29,6 +29,8 @@ pub(super) struct ScanOptions {
     count: usize,
     kind: Option<Vec<u8>>,
     pub(super) no_values: bool,
+    /// Also all keys of databases other than the client's, whatever their names.
+    every_database: bool,
 }
 
 impl ScanOptions {
@@ -41,6 +43,7 @@ impl ScanOptions {
             count: 10,
             kind: None,
             no_values: false,
+            every_database: false,
         };
         while let Some(word) = args.next() {
             if is(word, "NOVALUES") {
@@ -69,7 +72,19 @@ impl ScanOptions {
             count: KEYS_STEP,
             kind: None,
             no_values: true,
+            every_database: false,
         })
+    }
+
+    /// All keys there are, of all databases.
+    pub(super) fn everything() -> Self {
+        Self {
+            pattern: None,
+            count: KEYS_STEP,
+            kind: None,
+            no_values: true,
+            every_database: true,
+        }
     }
 
     pub(super) fn matches(&self, text: &[u8]) -> bool {
@@ -106,14 +121,15 @@ pub(super) fn scan<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     Ok(Plan::Steps(Box::pin(async move {
         match page(&steps, from, &options).await {
             Ok((next, keys)) => {
-                Reply::Array(vec![Reply::text(next.to_string()), Reply::texts(keys)])
+                let names = keys.iter().filter_map(|key| steps.database.name_of(key));
+                Reply::Array(vec![Reply::text(next.to_string()), Reply::texts(names)])
             }
             Err(error) => error,
         }
     })))
 }
 
-/// The keys of one step, and where the next one begins; 0: nowhere.
+/// The keys of one step, as they are stored, and where the next one begins; 0: nowhere.
 pub(super) async fn page(
     steps: &Stepper,
     from: u64,
@@ -126,7 +142,9 @@ pub(super) async fn page(
         .map_err(|failure| super::failed(&failure))?;
     let mut keys = Vec::with_capacity(page.keys.len());
     for (key, outline) in page.keys {
-        if options.matches(&key) && is_of_kind(steps, &key, &outline, options).await? {
+        let name = steps.database.name_of(&key);
+        let matches = name.map_or(options.every_database, |name| options.matches(name));
+        if matches && is_of_kind(steps, &key, &outline, options).await? {
             keys.push(key);
         }
     }
@@ -171,7 +189,7 @@ pub(super) fn keys<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
             }
             found.extend(keys);
             if next == 0 {
-                return Reply::texts(found);
+                return Reply::texts(found.iter().filter_map(|key| steps.database.name_of(key)));
             }
             from = next;
         }

@@ -5,7 +5,7 @@ use super::{
     info::info_text,
     parse::{integer, is, shown, unknown_subcommand, wrong_arity},
 };
-use crate::resp::{decode::Args, glob, reply::Reply};
+use crate::resp::{database::Database, decode::Args, glob, reply::Reply};
 
 pub(super) fn info<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let sections: Vec<String> = args
@@ -91,7 +91,7 @@ fn settings(call: &Call<'_>) -> Vec<(&'static str, String)> {
     };
     vec![
         ("appendonly", "no".into()),
-        ("databases", "1".into()),
+        ("databases", Database::COUNT.to_string()),
         ("maxmemory", memory.to_string()),
         ("maxmemory-policy", "noeviction".into()),
         ("notify-keyspace-events", String::new()),

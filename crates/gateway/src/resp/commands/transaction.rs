@@ -58,6 +58,10 @@ pub(crate) fn enqueue(
         Some(command) => match command.name {
             "exec" | "discard" | "multi" | "quit" | "reset" => return None,
             "watch" => return Some(Reply::error("ERR WATCH inside MULTI is not allowed")),
+            // Keys get their database when they are queued.
+            "select" if args.at(1) != client.database.number().to_string().as_bytes() => Some(
+                Reply::error("ERR another database cannot be selected in a transaction"),
+            ),
             name if command.access == Access::Connection && name != "unwatch" => Some(
                 Reply::error(format!("ERR {name} is not allowed in a transaction")),
             ),

@@ -15,6 +15,7 @@ use crate::resp::{
         hashes,
         numbers::plus,
         parse::{integer, invalid_expire},
+        scan::ScanOptions,
     },
     deadline::{Base, Unit, deadline, positive},
     reply::Reply,
@@ -144,7 +145,8 @@ impl Stepper {
     }
 
     async fn delete_matching(&self, pattern: &[u8]) -> Result<Reply, Reply> {
-        self.delete_all(pattern).await.map(|()| Reply::Null)
+        let wanted = ScanOptions::matching(pattern, self.shared.limits.pattern)?;
+        self.delete_all(&wanted).await.map(|()| Reply::Null)
     }
 
     async fn increment(&self, key: &[u8], by: i64, only_present: bool) -> Result<Reply, Reply> {
