@@ -62,6 +62,11 @@ pub struct Op {
 pub enum Action {
     /// Read.
     Get,
+    /// Read with the token of one's own write, which has to be seen whatever R is.
+    GetAfter {
+        /// The write.
+        write: OpId,
+    },
     /// Write one element: a sibling, a session's field, or a register's value.
     Put {
         /// The element.
@@ -221,7 +226,7 @@ impl Op {
     /// What a successful read showed; `None` for everything else.
     pub fn shown(&self) -> Option<&[Element]> {
         match (&self.action, &self.outcome) {
-            (Action::Get, Outcome::Ok { values }) => Some(values),
+            (Action::Get | Action::GetAfter { .. }, Outcome::Ok { values }) => Some(values),
             _ => None,
         }
     }

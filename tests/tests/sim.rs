@@ -57,6 +57,7 @@ fn promises_are_kept_and_everything_happens_at_some_time() {
     let plans = plans(10_000..10_120, Workload::Mixed).into_iter();
     let jumping = |plan: Plan| match plan.seed % 4 {
         0 => plan.with_clock_jumps(),
+        1 => plan.with_tokens(),
         _ => plan,
     };
     let verdicts = run_all(&plans.map(jumping).collect::<Vec<_>>());
@@ -251,6 +252,7 @@ fn expiries_cause_no_repair() {
             what: What::PutField(1, Some(START_MS + 8_000 + 10 * number)),
             quorum,
             timeout_ms: 800,
+            after: None,
         };
         world.ask(number as usize % 5, ask, number);
     }

@@ -70,6 +70,9 @@ impl Options {
         if self.clock_jumps || seed % 4 >= 2 {
             plan = plan.with_clock_jumps();
         }
+        if seed % 5 == 0 {
+            plan = plan.with_tokens();
+        }
         if self.anti_entropy_alone {
             plan = plan.with_anti_entropy_alone();
         }

@@ -195,7 +195,7 @@ fn expires(op: &Op) -> Option<Micros> {
     let deadline = match op.action {
         Action::Put { expires, .. } => expires,
         Action::Touch { expires } => Some(expires),
-        Action::Get | Action::Delete { .. } => None,
+        Action::Get | Action::GetAfter { .. } | Action::Delete { .. } => None,
     };
     deadline.filter(|_| !matches!(op.outcome, Outcome::Failed { .. }))
 }

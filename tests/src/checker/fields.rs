@@ -8,7 +8,7 @@ use super::{
     finals::last_read,
     order::{KeyLog, Read, WriteId},
 };
-use crate::history::{Micros, Outcome};
+use crate::history::{Action, Micros, Op, Outcome};
 
 /// Judges a session's history.
 pub(super) fn check(log: &KeyLog<'_>, standings: &Standings, limits: &Limits, report: &mut Report) {
@@ -20,6 +20,9 @@ pub(super) fn check(log: &KeyLog<'_>, standings: &Standings, limits: &Limits, re
         .filter(|read| read.op.quorum.strict && !last(read))
     {
         sees_what_was_acknowledged(log, standings, &ends, read, report);
+    }
+    for read in log.reads.iter().filter(|read| !last(read)) {
+        sees_what_its_token_names(log, standings, &ends, read, report);
     }
     sessions_never_go_back(log, standings, &ends, report);
     if let Some(last) = last_read(log, report) {
@@ -107,6 +110,36 @@ fn sees_what_was_acknowledged(
             };
             missed(log, standings, read, id as WriteId, rule, report);
         }
+    }
+}
+
+/// C6 at any R: a read that carries the token of a write shows it, and after a logout nothing.
+fn sees_what_its_token_names(
+    log: &KeyLog<'_>,
+    standings: &Standings,
+    ends: &Ends,
+    read: &Read<'_>,
+    report: &mut Report,
+) {
+    let Action::GetAfter { write } = read.op.action else {
+        return;
+    };
+    let own = |op: &&&Op| op.id == write && op.is_ok() && op.returned <= read.op.invoked;
+    let Some(op) = log.ops.iter().find(own) else {
+        let text = format!("its token is of op {write}, no earlier write of the key");
+        return report.broken(Rule::Malformed, log.key, Some(read.op.id), text);
+    };
+    // A touch is no value; whether its deadline holds is another rule.
+    let Some(id) = log.writes.iter().position(|node| node.op.id == op.id) else {
+        return;
+    };
+    if log.writes[id].is_delete() {
+        if !read.view.is_empty() && !standings.may_have_lapsed(read.op.id) {
+            let text = format!("it shows the session that op {write} had destroyed");
+            report.broken(Rule::NoResurrection, log.key, Some(read.op.id), text);
+        }
+    } else if !read.view.contains(&(id as WriteId)) && !may_miss(standings, ends, read) {
+        missed(log, standings, read, id as WriteId, Rule::Sessions, report);
     }
 }
 

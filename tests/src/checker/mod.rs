@@ -9,7 +9,7 @@
 //! | C3 | nothing is seen that was never written, or whose write was answered *failed* |
 //! | C4 | at the end there are exactly the siblings that nobody replaced |
 //! | C5 | no read shows a value beside one that replaced it |
-//! | C6 | in strict mode a session reads its own writes and never goes back in time |
+//! | C6 | in strict mode a session reads its own writes and never goes back in time; with a write's token at any R |
 //! | C7 | in strict mode a read that starts after a write's answer sees it, or what came after |
 //! | C8 | replicas are equal in the end, and nobody holds hints |
 //! | C9 | nothing is shown after its deadline or taken away before it, give or take the clock bound |
@@ -226,5 +226,5 @@ fn by_key(history: &History) -> BTreeMap<&str, Vec<&Op>> {
 
 /// Whether an operation changes anything.
 fn is_write(op: &Op) -> bool {
-    !matches!(op.action, Action::Get)
+    !matches!(op.action, Action::Get | Action::GetAfter { .. })
 }

@@ -38,6 +38,10 @@ fn jumping(seed: u64) -> Plan {
     sessions(seed).with_clock_jumps()
 }
 
+fn with_tokens(seed: u64) -> Plan {
+    sessions(seed).with_tokens()
+}
+
 fn siblings(seed: u64) -> Plan {
     Plan::draw(seed, Workload::Siblings)
 }
@@ -345,6 +349,14 @@ pub const QUESTIONS: &[Question] = &[
         breaks: "a node whose clock is wrong decides nothing by it",
         expected: &[EXPIRY, RESURRECTION, SESSIONS, STALE, LOSS],
         plan: jumping,
+    },
+    Question {
+        name: "token-ignored",
+        listed: "more",
+        planted: Planted::TokenIgnored,
+        breaks: "a read with a token shows what it names, at R=1 too",
+        expected: &[SESSIONS, RESURRECTION, EXPIRY],
+        plan: with_tokens,
     },
     Question {
         name: "lying-replica",

@@ -1,7 +1,7 @@
 //! What a simulated client asks: an owned request, with the history's view of it.
 
 use henge_node::{Condition, Expiry, Operation, Options, Request};
-use henge_versioning::VersionVector;
+use henge_versioning::{Context, VersionVector};
 
 use crate::history::{Element, Quorum};
 
@@ -19,6 +19,8 @@ pub struct Ask {
     pub quorum: Quorum,
     /// Milliseconds until the node must answer.
     pub timeout_ms: u64,
+    /// Of a read: what it has to show.
+    pub after: Option<Box<Context>>,
 }
 
 /// What to do with the key.
@@ -64,7 +66,12 @@ impl Ask {
             .unwrap_or_default();
         let value = value.as_bytes();
         let operation = match &self.what {
-            What::Get => Operation::Get,
+            What::Get => match &self.after {
+                Some(context) => Operation::GetAfter {
+                    context: context.clone(),
+                },
+                None => Operation::Get,
+            },
             What::PutSibling(_, context) => Operation::PutSibling {
                 value,
                 context: context.clone(),

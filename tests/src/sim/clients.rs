@@ -1,8 +1,8 @@
 //! What simulated clients do next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use henge_versioning::VersionVector;
+use henge_versioning::{Context, VersionVector};
 
 use super::{
     ask::{START_MS, What},
@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub seen: Option<Seen>,
     /// Sessions that it has seen gone.
     pub gone: BTreeSet<String>,
+    /// Its last acknowledged write to each session, and the token that came with it.
+    pub own: BTreeMap<String, (OpId, Box<Context>)>,
 }
 
 /// A read with what is needed to write over it.
@@ -66,7 +68,18 @@ impl Client {
             node,
             seen: None,
             gone: BTreeSet::new(),
+            own: BTreeMap::new(),
         }
+    }
+
+    /// One of the sessions that it has written, to be read with the token of that write.
+    pub(crate) fn own_session(&self, rng: &mut Rng) -> Option<(String, OpId, Box<Context>)> {
+        let own: Vec<_> = self.own.iter().collect();
+        if own.is_empty() {
+            return None;
+        }
+        let (key, (write, context)) = rng.pick(&own);
+        Some(((*key).clone(), *write, context.clone()))
     }
 
     /// What it asks next.

@@ -52,6 +52,8 @@ pub enum Mark {
     ReadRepaired,
     /// A read asked one replica more than it needed.
     Hedged,
+    /// A read went on to other replicas, those asked first not holding what its token names.
+    AskedOn,
     /// A node kept a hint for another.
     HintKept,
     /// Anti-entropy brought a node a record that it lacked.
@@ -60,7 +62,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::WriteDuringPartition,
         Self::NodeRestarted,
         Self::DiedWithRequest,
@@ -84,6 +86,7 @@ impl Mark {
         Self::Forwarded,
         Self::ReadRepaired,
         Self::Hedged,
+        Self::AskedOn,
         Self::HintKept,
         Self::AntiEntropyRepaired,
     ];

@@ -60,6 +60,8 @@ pub struct Plan {
     pub faulty: Micros,
     /// What strikes, by time.
     pub faults: Vec<Fault>,
+    /// How many requests in a thousand are reads at R=1 with the token of an own write.
+    pub tokens: u32,
     /// What brings replicas together.
     pub convergence: Convergence,
     /// Nodes that may join later.
@@ -158,6 +160,7 @@ impl Plan {
             tick: rng.between(5, 20) * 1000,
             faulty,
             faults: draw_faults(&mut rng, nodes, faulty, quorum),
+            tokens: 0,
             convergence: Convergence::default(),
             spares: 0,
             planted: None,
@@ -335,6 +338,14 @@ impl Plan {
             at += lasts + rng.between(1, 8_000) * 1000;
         }
         self.faults.sort_by_key(|fault| fault.at);
+        self
+    }
+
+    /// The same faults, and clients that keep the tokens of what they write to sessions, and read at R=1
+    /// with them.
+    #[must_use]
+    pub fn with_tokens(mut self) -> Self {
+        self.tokens = 400;
         self
     }
 

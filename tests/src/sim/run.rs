@@ -208,6 +208,7 @@ impl<'p> Run<'p> {
                 what: What::Get,
                 quorum,
                 timeout_ms: TIMEOUT_MS,
+                after: None,
             };
             self.ask(None, node, ask, Action::Get, 0);
             self.drive(self.world.now + 20_000);
@@ -294,6 +295,7 @@ impl<'p> Run<'p> {
         for counters in self.world.nodes.iter().map(|node| &node.counters) {
             marks.add(Mark::Forwarded, counters.forwards.get());
             marks.add(Mark::ReadRepaired, counters.divergent_reads.get());
+            marks.add(Mark::AskedOn, counters.older_reads.get());
             marks.add(Mark::Hedged, counters.hedged_reads.get());
             marks.add(Mark::HintKept, counters.hints_stored.get());
         }
@@ -406,6 +408,9 @@ impl<'p> Run<'p> {
         if at >= self.plan.faulty - SECOND {
             return;
         }
+        if self.plan.tokens > 0 && self.rng.chance(self.plan.tokens) && self.reads_own(number) {
+            return;
+        }
         let client = &mut self.clients[number];
         let step = client.step(self.plan, at, &mut self.shared, &mut self.rng);
         let node = client.node;
@@ -420,8 +425,30 @@ impl<'p> Run<'p> {
             what: step.what,
             quorum,
             timeout_ms: TIMEOUT_MS,
+            after: None,
         };
         self.ask(Some(number), node, ask, step.action, step.replaces);
+    }
+
+    /// The client reads a session that it has written, from one replica and with its token.
+    fn reads_own(&mut self, number: usize) -> bool {
+        let client = &self.clients[number];
+        let Some((key, write, context)) = client.own_session(&mut self.rng) else {
+            return false;
+        };
+        let ask = Ask {
+            key,
+            what: What::Get,
+            quorum: Quorum {
+                r: 1,
+                ..self.plan.session_quorum
+            },
+            timeout_ms: TIMEOUT_MS,
+            after: Some(context),
+        };
+        let node = self.rng.below(self.plan.nodes as u64) as usize;
+        self.ask(Some(number), node, ask, Action::GetAfter { write }, 0);
+        true
     }
 
     fn ask(
@@ -490,6 +517,7 @@ impl<'p> Run<'p> {
             let reason = "there was nothing to change".to_owned();
             return self.answer(op, pending, Outcome::Failed { reason }, None);
         }
+        self.keep_token(op, &pending, ended.receipt.as_deref());
         if let Some(receipt) = &ended.receipt {
             let fallback = |place: &henge_node::ReceiptPlace| {
                 matches!(place.role, henge_node::ReplicaRole::FallbackFor(_))
@@ -513,6 +541,19 @@ impl<'p> Run<'p> {
                 .push(format!("no receipt for {:?}", pending.ask));
         }
         self.answer(op, pending, Outcome::Ok { values: Vec::new() }, None);
+    }
+
+    /// The client keeps the token of a session's write, where clients use tokens.
+    fn keep_token(&mut self, op: OpId, pending: &Pending, receipt: Option<&henge_node::Receipt>) {
+        let written = receipt.and_then(|receipt| receipt.written.clone());
+        let (Some(number), Some(context)) = (pending.client, written) else {
+            return;
+        };
+        let key = &pending.ask.key;
+        if self.plan.tokens > 0 && key.starts_with("sess:") {
+            let own = &mut self.clients[number].own;
+            own.insert(key.clone(), (op, context));
+        }
     }
 
     /// A read shows this record.

@@ -194,6 +194,7 @@ impl Stage {
             what,
             quorum,
             timeout_ms: 500,
+            after: None,
         })
     }
 

@@ -6,7 +6,7 @@ use henge_store::{Key, StoreError};
 use henge_versioning::{Merge, RecordRef, merge};
 
 use super::{
-    Engine, Now, Placement, Slot,
+    Counters, Engine, Now, Placement, Slot,
     operation::{Asker, InFlight, Reading, Then, failed, read_receipt},
 };
 use crate::{Done, Failure, Outcome, Shortage, buffers};
@@ -120,7 +120,7 @@ impl Engine {
             self.probe(now, &reading);
         }
         if step != ReadStep::Wait {
-            let step = reading.merged_if(step);
+            let step = reading.merged_if(step, &self.parts.counters);
             if step != ReadStep::Wait {
                 return self.finish_read(now, reading, step);
             }
@@ -288,7 +288,7 @@ impl Engine {
         if let Some(InFlight::Read(reading)) = self.operations.get_mut(id)
             && step == ReadStep::Merge
         {
-            match reading.merged_if(step) {
+            match reading.merged_if(step, &self.parts.counters) {
                 ReadStep::Wait => {
                     self.ask_more(id);
                     return self.repair_more(now, id);
@@ -468,12 +468,15 @@ impl Reading {
     /// Enough have answered, if the step says so: goes on with what they hold, or asks everybody if
     /// that is older than what has to be shown.
     #[inline]
-    fn merged_if(&mut self, step: ReadStep) -> ReadStep {
+    fn merged_if(&mut self, step: ReadStep, counters: &Counters) -> ReadStep {
         match step {
             ReadStep::Merge if self.then.is_none() || self.shows_enough() => {
                 self.read.merged(self.held)
             }
-            ReadStep::Merge => self.read.ask_on(),
+            ReadStep::Merge => {
+                counters.older_reads.add(1);
+                self.read.ask_on()
+            }
             other => other,
         }
     }

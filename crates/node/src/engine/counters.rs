@@ -59,6 +59,8 @@ counters! {
     read_repairs,
     /// Reads that asked one replica more than they needed.
     hedged_reads,
+    /// Reads whose R replicas did not hold what their client had seen.
+    older_reads,
     /// Probes: reads beside which all replicas were asked what they hold.
     probes,
     /// Probes that found a replica without the newest version.

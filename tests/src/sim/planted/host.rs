@@ -77,6 +77,7 @@ pub(in crate::sim) fn understand(
                 *context = henge_versioning::VersionVector::new();
             }
         }
+        (What::Get, Planted::TokenIgnored) => ask.after = None,
         (What::PutField(_, Some(at)) | What::Touch(at), Planted::DeadlineByLocalClock) => {
             // As by a clock that nobody holds to the bound: ten times as far off as this one.
             *at = at.saturating_add_signed(10 * skew_ms);

@@ -61,6 +61,8 @@ pub enum Planted {
     StaleComparison,
     /// A client is told *failed* where nobody knows.
     FailedForUnknown,
+    /// A read's token is not looked at.
+    TokenIgnored,
     /// A replica serves whoever asks, under whatever ring.
     FenceOff,
     /// A newcomer pulls from one member of the old set.
