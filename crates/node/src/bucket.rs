@@ -1,15 +1,11 @@
 //! Buckets: rules for the keys that share a prefix.
+//!
+//! Some are built in. Others, and other rules for these, stand in the membership log
+//! ([`Ring::buckets`](henge_ring::Ring::buckets)), so that all nodes have the same; an engine takes
+//! them over with the ring ([`Buckets::with`]).
 
-/// How the values of a bucket behave under concurrent writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The session lattice: logout wins, fields merge one by one, ids are not reused.
-    Session,
-    /// Last writer wins, by hybrid time: for what people keep in Redis beside sessions.
-    Register,
-    /// Concurrent values are kept as siblings until a write that has seen them resolves them.
-    Siblings,
-}
+pub use henge_ring::BucketKind as Kind;
+use henge_ring::{BucketDefinition, BucketDefinitions, OnDead};
 
 /// What a key begins with that stands apart from those that applications name: what follows, one byte
 /// below [`KEY_MARKS`], says for what. The Redis door marks keys of databases other than 0.
@@ -28,7 +24,8 @@ pub fn unmarked(key: &[u8]) -> &[u8] {
     }
 }
 
-/// The rules of one bucket.
+/// The rules of one bucket for the keys of one prefix. What is `None` comes from the node, or is
+/// not limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// Its name, as HTTP and metrics show it.
@@ -37,18 +34,61 @@ pub struct Bucket {
     pub prefix: Vec<u8>,
     /// How values merge.
     pub kind: Kind,
-    /// Lifetime given to a value written without one, in milliseconds; `None`: it stays.
-    pub default_ttl_ms: Option<u64>,
+    /// Replicas that a read waits for, unless it says so itself.
+    pub r: Option<u8>,
+    /// Replicas that a write waits for, unless it says so itself.
+    pub w: Option<u8>,
     /// Whether requests that do not say so themselves use strict quorums, whatever the node's
     /// default is. Sessions do: a sloppy quorum may consist of nodes that never heard of a session,
     /// and then a late write can bring back one that was destroyed.
-    pub strict: bool,
+    pub strict: Option<bool>,
+    /// Lifetime given to a value written without one, in milliseconds; `None`: it stays.
+    pub default_ttl_ms: Option<u64>,
+    /// How long a session lasts at most since it began, in milliseconds.
+    pub max_lifetime_ms: Option<u64>,
+    /// What becomes of a write to a destroyed session.
+    pub on_dead: OnDead,
+    /// Longest value, in bytes.
+    pub max_value: Option<u64>,
+    /// Most values kept side by side under one key.
+    pub max_siblings: Option<u16>,
+    /// Its position in [`Buckets::iter`], for what is worked out once per bucket.
+    pub(crate) number: usize,
+}
+
+impl Bucket {
+    /// The rules that a kind has where nobody says anything else.
+    fn usual(name: &str, prefix: &str, kind: Kind) -> Self {
+        Self::of(&BucketDefinition::new(name, kind), prefix)
+    }
+
+    fn of(rules: &BucketDefinition, prefix: &str) -> Self {
+        Self {
+            name: rules.name.clone(),
+            prefix: prefix.as_bytes().to_vec(),
+            kind: rules.kind,
+            r: rules.r,
+            w: rules.w,
+            strict: rules
+                .strict
+                .or((rules.kind == Kind::Session).then_some(true)),
+            default_ttl_ms: rules.ttl_ms,
+            max_lifetime_ms: rules.max_lifetime_ms,
+            on_dead: rules.on_dead,
+            max_value: rules.max_value,
+            max_siblings: rules.max_siblings,
+            number: 0,
+        }
+    }
 }
 
 /// All buckets, in the order of matching.
 #[derive(Clone, Debug)]
 pub struct Buckets {
-    longest_first: Vec<Bucket>,
+    /// By first byte of the prefix, and of one byte the longest first.
+    prefixed: Vec<Bucket>,
+    /// For each first byte of a key, where its prefixes begin and end.
+    by_first: Box<[(u16, u16); 256]>,
     rest: Bucket,
 }
 
@@ -56,13 +96,6 @@ impl Buckets {
     /// The built-in buckets: usual session prefixes are sessions, `siblings:` keeps siblings,
     /// everything else is a register.
     pub fn builtin() -> Self {
-        let bucket = |name: &str, prefix: &str, kind| Bucket {
-            name: name.to_owned(),
-            prefix: prefix.as_bytes().to_vec(),
-            kind,
-            default_ttl_ms: None,
-            strict: kind == Kind::Session,
-        };
         let sessions = [
             "sess:",
             "session:",
@@ -71,15 +104,65 @@ impl Buckets {
             "PHPREDIS_SESSION:",
             "tower.sess:",
         ];
-        let mut longest_first: Vec<_> = sessions
-            .iter()
-            .map(|prefix| bucket("sessions", prefix, Kind::Session))
-            .collect();
-        longest_first.push(bucket("siblings", "siblings:", Kind::Siblings));
-        longest_first.sort_by_key(|bucket| std::cmp::Reverse(bucket.prefix.len()));
+        let sessions = sessions.map(|prefix| Bucket::usual("sessions", prefix, Kind::Session));
+        let siblings = Bucket::usual("siblings", "siblings:", Kind::Siblings);
+        let prefixed = sessions.into_iter().chain([siblings]);
+        Self::sorted(
+            prefixed.collect(),
+            Bucket::usual("default", "", Kind::Register),
+        )
+    }
+
+    /// These with what a log defines: a bucket of a known name gets other rules, and other prefixes if
+    /// it names some; a prefix that a bucket of the log names is its, whoever had it here.
+    pub fn with(&self, defined: &BucketDefinitions) -> Self {
+        let claimed = |prefix: &[u8]| {
+            let mut prefixes = defined.iter().flat_map(|it| &it.prefixes);
+            prefixes.any(|it| it.as_bytes() == prefix)
+        };
+        let is_moved = |name: &str| defined.get(name).is_some_and(|it| !it.prefixes.is_empty());
+        let kept = self.prefixed.iter();
+        let kept = kept.filter(|it| !claimed(&it.prefix) && !is_moved(&it.name));
+        let kept = kept.map(|it| match defined.get(&it.name) {
+            None => it.clone(),
+            Some(rules) => Bucket::of(rules, &String::from_utf8_lossy(&it.prefix)),
+        });
+        let own = |it: &BucketDefinition| -> Vec<_> {
+            let prefixes = it.prefixes.iter();
+            prefixes.map(|prefix| Bucket::of(it, prefix)).collect()
+        };
+        let prefixed = kept.chain(defined.iter().flat_map(own)).collect();
+        let rest = match defined.get(&self.rest.name) {
+            None => self.rest.clone(),
+            Some(rules) => Bucket::of(rules, ""),
+        };
+        Self::sorted(prefixed, rest)
+    }
+
+    fn sorted(mut prefixed: Vec<Bucket>, mut rest: Bucket) -> Self {
+        let order = |it: &Bucket| {
+            let longest_first = std::cmp::Reverse(it.prefix.len());
+            (it.prefix.first().copied(), longest_first, it.prefix.clone())
+        };
+        prefixed.sort_by_key(order);
+        rest.number = prefixed.len();
+        let mut by_first = Box::new([(0, 0); 256]);
+        for (at, bucket) in prefixed.iter_mut().enumerate() {
+            bucket.number = at;
+            let Some(first) = bucket.prefix.first() else {
+                continue;
+            };
+            // There are at most a few hundred prefixes.
+            let (begin, end) = &mut by_first[usize::from(*first)];
+            if *end == 0 {
+                *begin = at as u16;
+            }
+            *end = at as u16 + 1;
+        }
         Self {
-            longest_first,
-            rest: bucket("default", "", Kind::Register),
+            prefixed,
+            by_first,
+            rest,
         }
     }
 
@@ -87,16 +170,57 @@ impl Buckets {
     #[inline]
     pub fn of(&self, key: &[u8]) -> &Bucket {
         let key = unmarked(key);
-        // The first byte settles nearly all comparisons, and costs no call.
-        let first = key.first();
-        self.longest_first
+        let Some(first) = key.first() else {
+            return &self.rest;
+        };
+        // The first byte leaves the few prefixes that a key can have, mostly none.
+        let (begin, end) = self.by_first[usize::from(*first)];
+        self.prefixed[usize::from(begin)..usize::from(end)]
             .iter()
-            .find(|b| b.prefix.first() == first && key.starts_with(&b.prefix))
+            .find(|bucket| key.starts_with(&bucket.prefix))
             .unwrap_or(&self.rest)
     }
 
-    /// Every bucket, the catch-all last.
+    /// Every bucket, once for each of its prefixes, the catch-all last.
     pub fn iter(&self) -> impl Iterator<Item = &Bucket> {
-        self.longest_first.iter().chain([&self.rest])
+        self.prefixed.iter().chain([&self.rest])
+    }
+
+    /// The rules of a bucket and its prefixes, in order, as a log would define them; a bucket whose
+    /// prefixes have all gone to others is none.
+    pub fn definition(&self, name: &str) -> Option<BucketDefinition> {
+        let mut named = self.iter().filter(|it| it.name == name).peekable();
+        let rules = (*named.peek()?).clone();
+        let text = |it: &Bucket| String::from_utf8_lossy(&it.prefix).into_owned();
+        let mut prefixes: Vec<_> = named.map(text).filter(|it| !it.is_empty()).collect();
+        prefixes.sort();
+        Some(BucketDefinition {
+            name: rules.name,
+            prefixes,
+            kind: rules.kind,
+            r: rules.r,
+            w: rules.w,
+            strict: rules.strict,
+            ttl_ms: rules.default_ttl_ms,
+            max_lifetime_ms: rules.max_lifetime_ms,
+            on_dead: rules.on_dead,
+            max_value: rules.max_value,
+            max_siblings: rules.max_siblings,
+        })
+    }
+
+    /// The names of all buckets, sorted.
+    pub fn names(&self) -> std::collections::BTreeSet<&str> {
+        self.iter().map(|it| it.name.as_str()).collect()
+    }
+
+    /// Whether some key has another kind among `others`. Kinds change at prefixes only, so it is
+    /// enough to look at each prefix of either, as a key.
+    pub(crate) fn kinds_differ(&self, others: &Self) -> bool {
+        let mut prefixes = self.iter().chain(others.iter()).map(|it| &it.prefix);
+        prefixes.any(|prefix| self.of(prefix).kind != others.of(prefix).kind)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Endpoints, NodeId, Weight, Zone};
+use crate::{BucketDefinition, Endpoints, NodeId, Weight, Zone};
 
 /// Names one decision. Its events are folded in one step, so that ten nodes added at once move
 /// data once. Drawn at random by the proposer.
@@ -111,5 +111,17 @@ pub enum Op {
         zone: Zone,
         /// Where it listens.
         endpoints: Endpoints,
+    },
+    /// Sets the rules of a bucket, in the place of those it had. Moves nothing. Without effect if it
+    /// [cannot be](BucketDefinition::check), if one of its prefixes is another bucket's, or beyond
+    /// [`MAX_BUCKETS`](crate::MAX_BUCKETS) and [`MAX_PREFIXES`](crate::MAX_PREFIXES).
+    SetBucket {
+        /// All of its rules.
+        bucket: BucketDefinition,
+    },
+    /// Takes back what was set of a bucket; a built-in one is as it was. Moves nothing.
+    RemoveBucket {
+        /// Its name.
+        name: String,
     },
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Event, Member, NodeId, NodeIndex, PARTITION_BITS, Partition,
+    BucketDefinitions, Event, Member, NodeId, NodeIndex, PARTITION_BITS, Partition,
     assignment::set_digest,
     roster::{Outcome, Roster},
     step,
@@ -40,6 +40,8 @@ pub(crate) struct Layout {
     pub(crate) members: Vec<Member>,
     /// Ids that were members once; they never come back.
     pub(crate) departed: BTreeSet<NodeId>,
+    /// Rules of buckets; no part of any placement.
+    pub(crate) buckets: BucketDefinitions,
     /// `width` places for each partition, partition after partition.
     pub(crate) places: Vec<NodeIndex>,
     /// The digest of each partition's replica set; empty while there are no members.
@@ -55,6 +57,7 @@ impl Default for Layout {
             founded: false,
             members: Vec::new(),
             departed: BTreeSet::new(),
+            buckets: BucketDefinitions::default(),
             places: Vec::new(),
             sets: Vec::new(),
         }

@@ -21,6 +21,12 @@ pub use node_id::{NodeId, ParseNodeIdError};
 mod member;
 pub use member::{Endpoints, MAX_ADDRESS, MAX_ZONE, Member, Weight, Zone, ZoneTooLong};
 
+mod bucket;
+pub use bucket::{
+    BadBucket, BucketDefinition, BucketDefinitions, BucketKind, MAX_BUCKET_NAME, MAX_BUCKETS,
+    MAX_LIFETIME_MS, MAX_PREFIX, MAX_PREFIXES, MAX_SIBLINGS, OnDead,
+};
+
 mod event;
 pub use event::{ChangeId, Event, Op};
 

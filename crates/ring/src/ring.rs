@@ -5,7 +5,8 @@ use std::fmt;
 use twox_hash::XxHash3_64;
 
 use crate::{
-    Event, Log, Member, NodeId, Partition, RingTag, Token, layout::Layout, member::number_zones,
+    BucketDefinitions, Event, Log, Member, NodeId, Partition, RingTag, Token, layout::Layout,
+    member::number_zones,
 };
 
 /// A member's position in [`Ring::members`]. Means something only together with its ring: another
@@ -171,6 +172,11 @@ impl Ring {
     /// The nodes that were members and left, by id.
     pub fn departed(&self) -> impl Iterator<Item = &NodeId> {
         self.layout.departed.iter()
+    }
+
+    /// The buckets that the log defines. They decide no placement.
+    pub fn buckets(&self) -> &BucketDefinitions {
+        &self.layout.buckets
     }
 
     /// A node that has left as it was before: what [`Op::Return`](crate::Op::Return) wants. `None` if

@@ -55,6 +55,7 @@ impl Roster {
                 places: Vec::new(),
                 sets: Vec::new(),
                 departed: layout.departed.clone(),
+                buckets: layout.buckets.clone(),
                 ..*layout
             },
             entries: (0..).zip(&layout.members).map(entry).collect(),
@@ -99,6 +100,13 @@ impl Roster {
                 }
             }
             Op::AlgoVersion { v } => self.next.algo = self.next.algo.max(*v),
+            Op::SetBucket { bucket } => {
+                // What cannot be has no effect, on any node.
+                let _ = self.next.buckets.set(bucket);
+            }
+            Op::RemoveBucket { name } => {
+                self.next.buckets.remove(name);
+            }
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Golden vectors. What they pin is on disks and wires of running clusters: a change that makes
 //! one of these fail splits rings or loses keys, and needs a new algorithm version instead.
 
-use henge_ring::{ChangeId, Event, Op, Partition, RingTag, Token};
+use henge_ring::{
+    BucketDefinition, BucketKind, ChangeId, Event, OnDead, Op, Partition, RingTag, Token,
+};
 
 use crate::topology::{Cluster, endpoints, id, join, weight, zone};
 
@@ -51,6 +53,24 @@ fn ops() -> Vec<Op> {
             zone: zone(2),
             endpoints: endpoints("a"),
         },
+        Op::SetBucket {
+            bucket: BucketDefinition {
+                name: "carts".into(),
+                prefixes: vec!["c:".into()],
+                kind: BucketKind::Session,
+                r: Some(1),
+                w: None,
+                strict: Some(false),
+                ttl_ms: Some(300),
+                max_lifetime_ms: Some(301),
+                on_dead: OnDead::Error,
+                max_value: Some(302),
+                max_siblings: Some(303),
+            },
+        },
+        Op::RemoveBucket {
+            name: "carts".into(),
+        },
     ]
 }
 
@@ -79,6 +99,8 @@ fn event_bytes() {
         "0705",
         "0801",
         "093c6ef372fe94f82be73980c0b9db906aac02027a3206613a3733383106613a3733373906613a37333830",
+        "0a0563617274730102633a00010100010001ac0201ad020101ae0201af02",
+        "0b056361727473",
     ];
     assert_eq!(ops().len(), expected.len());
     for (op, tail) in ops().into_iter().zip(expected) {

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod balance;
+mod buckets;
 mod fold;
 mod golden;
 mod impact;

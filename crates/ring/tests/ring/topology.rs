@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use henge_ring::{
-    ChangeId, Endpoints, Log, NodeId, NodeIndex, Op, Partition, Ring, Weight, Zone, balance,
+    BucketDefinition, BucketKind, ChangeId, Endpoints, Log, NodeId, NodeIndex, Op, Partition, Ring,
+    Weight, Zone, balance,
 };
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::select};
 
 /// The id of test node `number`; ids are spread like random ones.
 pub(crate) fn id(number: u16) -> NodeId {
@@ -107,7 +108,23 @@ pub(crate) fn any_op() -> impl Strategy<Value = Op> {
         1 => Just(Op::SplitQ),
         1 => (0u8..=9).prop_map(|n| Op::SetN { n }),
         1 => (0u16..=1).prop_map(|v| Op::AlgoVersion { v }),
+        2 => any_bucket_op(),
     ]
+}
+
+/// Few names and prefixes, so that buckets take the place of each other and claim the same prefix.
+pub(crate) fn any_bucket_op() -> impl Strategy<Value = Op> {
+    let name = || select(vec!["a", "b", "sessions", "Not a name"]).prop_map(str::to_owned);
+    let prefix = select(vec!["x:", "y:", "z:", ""]).prop_map(str::to_owned);
+    let kind = select(vec![BucketKind::Session, BucketKind::Register]);
+    let set = (name(), vec(prefix, 0..3), kind, 0u64..3);
+    let set = set.prop_map(|(name, prefixes, kind, ttl)| {
+        let mut bucket = BucketDefinition::new(name, kind);
+        bucket.prefixes = prefixes;
+        bucket.ttl_ms = (ttl > 0).then_some(ttl);
+        Op::SetBucket { bucket }
+    });
+    prop_oneof![3 => set, 1 => name().prop_map(|name| Op::RemoveBucket { name })]
 }
 
 fn any_join() -> impl Strategy<Value = Op> {
