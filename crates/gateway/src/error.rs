@@ -9,6 +9,7 @@
 //! | too many in flight | `BUSY` | 503 | no |
 //! | full | `OOM` | 507 | no |
 //! | not serving | `NOTREADY` | 503 | no |
+//! | write to a destroyed session, where the bucket says so | `DEAD` | 410 | no |
 
 use henge_node::Failure;
 use serde::Serialize;
@@ -57,6 +58,7 @@ pub fn refusal(failure: &Failure) -> Refusal {
         Failure::Busy { .. } => ("BUSY", "busy", 503, Some(1)),
         Failure::Full(_) => ("OOM", "full", 507, None),
         Failure::NotReady(_) => ("NOTREADY", "not_ready", 503, Some(1)),
+        Failure::Dead => ("DEAD", "dead", 410, None),
     };
     let counts = match failure {
         Failure::Failed { needed, got, .. } | Failure::Unknown { needed, got } => {
@@ -112,6 +114,11 @@ mod tests {
                 Failure::NotReady(Unready::Stopping),
                 "NOTREADY this node is stopping",
                 503,
+            ),
+            (
+                Failure::Dead,
+                "DEAD this session was destroyed; nothing was changed",
+                410,
             ),
         ];
         for (failure, line, status) in table {

@@ -142,7 +142,7 @@ impl Handle {
 
     /// The bucket rules.
     pub fn buckets(&self) -> Arc<Buckets> {
-        Arc::clone(&self.shared.buckets)
+        self.shared.buckets()
     }
 
     /// N, R, W, mode and deadline of requests that say nothing else.

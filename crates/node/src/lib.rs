@@ -8,6 +8,7 @@
 
 mod bucket;
 pub use bucket::{Bucket, Buckets, KEY_MARK, KEY_MARK_LEN, KEY_MARKS, Kind, unmarked};
+pub use henge_ring::{BucketDefinition, OnDead};
 
 mod request;
 pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};

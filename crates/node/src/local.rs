@@ -118,7 +118,7 @@ impl LocalNode {
 
     /// The bucket rules.
     pub fn buckets(&self) -> Arc<Buckets> {
-        Arc::clone(&self.shard.shared().buckets)
+        self.shard.shared().buckets()
     }
 
     /// The present ring.

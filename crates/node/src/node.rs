@@ -126,7 +126,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Other bucket rules; they must be the same on every node.
+    /// Other built-in bucket rules; they must be the same on every node. What the membership log says
+    /// of buckets comes on top.
     pub fn buckets(mut self, buckets: Buckets) -> Self {
         self.buckets = buckets;
         self
@@ -473,7 +474,7 @@ impl ThreadParts {
             ring: shared.ring(),
             transition: Arc::clone(&shared.transition),
             thread: self.number,
-            buckets: Arc::clone(&shared.buckets),
+            buckets: Arc::clone(&shared.built_in),
             forgotten_siblings: Arc::clone(&shared.forgotten_siblings),
             counters: Arc::clone(&shared.counters[self.number]),
             sketch: SketchKey::new(&self.identity.key.derive(b"henge transfer v1")),

@@ -76,6 +76,9 @@ pub enum Failure {
     /// The node is not serving (starting, or stopping); nothing was done.
     #[error("this node is {0}")]
     NotReady(Unready),
+    /// The session was destroyed, and its bucket says that this is told; nothing was done.
+    #[error("this session was destroyed; nothing was changed")]
+    Dead,
 }
 
 /// Why too few replicas took part, though nothing was written anywhere.

@@ -73,7 +73,10 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) clocks: WallClock,
-    pub(crate) buckets: Arc<Buckets>,
+    /// The buckets that this node began with.
+    pub(crate) built_in: Arc<Buckets>,
+    /// Those with what the log says of buckets.
+    buckets: ShardedLock<Arc<Buckets>>,
     /// One per data thread.
     pub(crate) counters: Vec<Arc<Counters>>,
     pub(crate) links: Arc<henge_rpc::LinkStats>,
@@ -104,7 +107,7 @@ impl Shared {
         store: Arc<dyn Store>,
         clock: Arc<Clock>,
         clocks: Arc<dyn Clocks>,
-        buckets: Arc<Buckets>,
+        built_in: Arc<Buckets>,
         links: Arc<henge_rpc::LinkStats>,
         log: Log,
         repair: Board,
@@ -119,14 +122,15 @@ impl Shared {
             config.data_threads,
         ));
         let clocks = WallClock::new(clocks, Arc::clone(&clock));
-        let ring = ShardedLock::new(Arc::new(Ring::fold(&log)));
+        let ring = Arc::new(Ring::fold(&log));
         let shared = Self {
             config,
             info,
             store,
             clock,
             clocks,
-            buckets,
+            buckets: ShardedLock::new(Arc::new(built_in.with(ring.buckets()))),
+            built_in,
             counters,
             links,
             hints_waiting: AtomicU64::new(0),
@@ -137,7 +141,7 @@ impl Shared {
             forgotten_siblings: Arc::default(),
             transition,
             log: Mutex::new(log),
-            ring,
+            ring: ShardedLock::new(ring),
             peers: Mutex::default(),
             report: Mutex::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -157,6 +161,11 @@ impl Shared {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The bucket rules of the present ring.
+    pub(crate) fn buckets(&self) -> Arc<Buckets> {
+        Arc::clone(&self.buckets.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn log(&self) -> Log {
         self.log
             .lock()
@@ -172,7 +181,12 @@ impl Shared {
         if log.tag() == before {
             return None;
         }
-        let ring = Arc::new(self.ring().advance(&log));
+        let before = self.ring();
+        let ring = Arc::new(before.advance(&log));
+        if ring.buckets() != before.buckets() {
+            let buckets = Arc::new(self.built_in.with(ring.buckets()));
+            *self.buckets.write().unwrap_or_else(PoisonError::into_inner) = buckets;
+        }
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
         self.transition.learn(&log);
         Some(ring)

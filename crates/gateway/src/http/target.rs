@@ -23,8 +23,7 @@ impl<'b> Target<'b> {
         }
         let named = || buckets.iter().filter(|bucket| bucket.name == name);
         let Some(shortest) = named().min_by_key(|bucket| bucket.prefix.len()) else {
-            let mut names: Vec<&str> = buckets.iter().map(|bucket| bucket.name.as_str()).collect();
-            names.dedup();
+            let names: Vec<&str> = buckets.names().into_iter().collect();
             return Err(format!(
                 "there is no bucket {name:?}; there are {}",
                 names.join(", ")

@@ -101,7 +101,16 @@ fn any_buckets() -> impl Strategy<Value = Buckets> {
 }
 
 fn any_key() -> impl Strategy<Value = Vec<u8>> {
-    let start = select(vec!["", "a", "ab", "abc", "b:", "sess:", "sess:x", "siblings:"]);
+    let start = select(vec![
+        "",
+        "a",
+        "ab",
+        "abc",
+        "b:",
+        "sess:",
+        "sess:x",
+        "siblings:",
+    ]);
     (start, "[abx:]{0,4}").prop_map(|(start, rest)| [start, &rest].concat().into_bytes())
 }
 

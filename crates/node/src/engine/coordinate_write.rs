@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use henge_coordinator::{
     Consistency, Kept, OpId, PlaceInfo, Refusal, Write, WriteAnswer, WriteError,
 };
+use henge_ring::MAX_SIBLINGS;
 use henge_rpc::Message;
 use henge_store::{Decision, Key, StoreError};
 use henge_versioning::{
@@ -18,7 +19,8 @@ use super::{
     rules::{self, Effect, Facts, When},
 };
 use crate::{
-    Bucket, Condition, Done, Expiry, Failure, Operation, Outcome, Receipt, Request, Shortage,
+    Bucket, Condition, Done, Expiry, Failure, OnDead, Operation, Outcome, Receipt, Request,
+    Shortage,
 };
 
 /// What the locked step on the local store came to.
@@ -35,13 +37,13 @@ enum Local {
     /// The record is not known well enough here: read at quorum, then come back.
     ReadFirst,
     /// A sibling set is full.
-    TooManySiblings(usize),
+    TooManySiblings {
+        count: usize,
+        most: usize,
+    },
     /// The record has the last stamp that there is, which only a broken peer makes.
     AtTheEndOfTime,
 }
-
-/// More siblings than this are refused: somebody writes without ever reading.
-const MOST_SIBLINGS: usize = 256;
 
 impl Engine {
     /// Coordinates a write, given with its key hashed. `known` tells that a quorum read has just gone
@@ -90,10 +92,13 @@ impl Engine {
                 return self.begin_read(now, key, placement, consistency, asker, then);
             }
             Local::Declined => return self.end_without_effect(asker, false, before),
+            Local::Absorbed if self.buckets.of(key.bytes).on_dead == OnDead::Error => {
+                return self.complete(asker.ticket, failed(Failure::Dead));
+            }
             Local::Absorbed => return self.end_without_effect(asker, true, before),
-            Local::TooManySiblings(count) => {
+            Local::TooManySiblings { count, most } => {
                 let text = format!(
-                    "{count} concurrent values are kept already, at most {MOST_SIBLINGS}: read \
+                    "{count} concurrent values are kept already, at most {most}: read \
                      them and write with the context that came with them"
                 );
                 return self.complete(asker.ticket, failed(Failure::Invalid(text)));
@@ -364,7 +369,7 @@ impl Engine {
         known: bool,
         before: &mut Option<Vec<u8>>,
     ) -> Result<Local, StoreError> {
-        let bucket = self.parts.buckets.of(key.bytes);
+        let bucket = self.buckets.of(key.bytes);
         let wants_before = request.operation.condition() != Condition::Always;
         let (clock, actor) = (&self.parts.clock, self.actor);
         let sibling_actor = || {
@@ -409,9 +414,12 @@ impl Engine {
                     expiry,
                 } => {
                     if let Some(count) = record.map(|r| r.siblings().count())
-                        && count >= MOST_SIBLINGS
+                        && count >= most_siblings(bucket)
                     {
-                        local = Local::TooManySiblings(count);
+                        local = Local::TooManySiblings {
+                            count,
+                            most: most_siblings(bucket),
+                        };
                         return Decision::Keep;
                     }
                     let deadline = sibling_deadline(*expiry, bucket, record, now);
@@ -537,6 +545,11 @@ fn merge_delta<'a>(
         Some(Merge::Joined) => Decision::Write,
         Some(Merge::Unchanged) => Decision::Keep,
     }
+}
+
+/// More siblings than this are refused: somebody writes without ever reading.
+fn most_siblings(bucket: &Bucket) -> usize {
+    usize::from(bucket.max_siblings.unwrap_or(MAX_SIBLINGS))
 }
 
 /// `None` leaves the deadline alone, which takes a record that has one.

@@ -27,7 +27,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::{
-    Buckets, Done, Failure, Outcome, Request,
+    Bucket, Buckets, Done, Failure, Outcome, Request,
     transition::{Snapshot, Transition},
 };
 
@@ -110,7 +110,7 @@ pub struct EngineParts {
     pub transition: Arc<Transition>,
     /// The number of this engine among the node's. Number 0 moves partitions.
     pub thread: usize,
-    /// Bucket rules.
+    /// Bucket rules, but for those that the log holds.
     pub buckets: Arc<Buckets>,
     /// Grows whenever the store forgets sibling sets (their time was over). A node that has
     /// forgotten what it wrote under a key must not number its values again under the same actor:
@@ -136,8 +136,12 @@ pub struct Engine {
     usual: Placements,
     /// The same with this node's own place first.
     usual_reads: Placements,
-    /// What requests get that ask for nothing in particular, without and with strict quorums.
-    usual_consistency: [Option<Consistency>; 2],
+    /// The built-in buckets with what the ring's log says of buckets.
+    buckets: Buckets,
+    /// What requests get that ask for nothing in particular, by the number of the key's bucket.
+    usual_consistency: Vec<Option<Consistency>>,
+    /// The longest value that every bucket takes, in bytes.
+    always_taken: usize,
     operations: Operations<InFlight>,
     hedges: HedgeBudget,
     ranking: ranking::Ranking,
@@ -252,7 +256,9 @@ impl Engine {
             spare: Vec::new(),
             usual: Placements::default(),
             usual_reads: Placements::default(),
-            usual_consistency: [None; 2],
+            buckets: Buckets::clone(&parts.buckets),
+            usual_consistency: Vec::new(),
+            always_taken: 0,
             snapshot: Arc::default(),
             in_motion: false,
             sender_tag: 0,
@@ -291,15 +297,15 @@ impl Engine {
     fn plan(&mut self) {
         let ring = Arc::clone(&self.parts.ring);
         let places = usize::from(self.parts.defaults.n).min(ring.members().len());
-        let usual = |mode| {
-            let asked = Asked {
-                mode,
-                ..Asked::default()
-            };
+        self.buckets = self.parts.buckets.with(ring.buckets());
+        let usual = |bucket| {
             let places = u8::try_from(places).ok()?;
-            self.parts.defaults.resolve(&asked, places).ok()
+            let defaults = self.defaults_of(bucket);
+            defaults.resolve(&Asked::default(), places).ok()
         };
-        self.usual_consistency = [usual(None), usual(Some(Mode::Strict))];
+        self.usual_consistency = self.buckets.iter().map(usual).collect();
+        let limits = self.buckets.iter().map(|it| self.longest_value(it));
+        self.always_taken = limits.min().unwrap_or(self.parts.max_value);
         let usual = ring
             .partitions()
             .map(|partition| self.look_up(partition, |_| true));
@@ -462,33 +468,52 @@ impl Engine {
                 "a key has at most {most} bytes, this one {length}"
             )));
         }
-        let (length, most) = (request.operation.value_len(), self.parts.max_value);
-        if length > most {
-            return Err(Failure::Invalid(format!(
-                "a value has at most {most} bytes, this one {length}"
-            )));
+        let length = request.operation.value_len();
+        if length > self.always_taken {
+            let bucket = self.buckets.of(request.key);
+            let most = self.longest_value(bucket);
+            if length > most {
+                return Err(Failure::Invalid(format!(
+                    "a value has at most {most} bytes, this one {length}"
+                )));
+            }
         }
         Ok(())
     }
 
+    /// The longest value that a bucket takes, in bytes.
+    fn longest_value(&self, bucket: &Bucket) -> usize {
+        let own = bucket.max_value.and_then(|most| usize::try_from(most).ok());
+        own.map_or(self.parts.max_value, |own| own.min(self.parts.max_value))
+    }
+
+    /// What requests on a bucket's keys get that do not say so themselves.
+    fn defaults_of(&self, bucket: &Bucket) -> Defaults {
+        let usual = self.parts.defaults;
+        let mode = |strict| if strict { Mode::Strict } else { Mode::Sloppy };
+        Defaults {
+            // A bucket may have been made for a cluster with more replicas.
+            r: bucket.r.map_or(usual.r, |r| r.min(usual.n)),
+            w: bucket.w.map_or(usual.w, |w| w.min(usual.n)),
+            mode: bucket.strict.map_or(usual.mode, mode),
+            ..usual
+        }
+    }
+
     fn consistency(&self, request: &Request<'_>, places: usize) -> Result<Consistency, Failure> {
         let options = &request.options;
-        let always_strict = self.parts.buckets.of(request.key).strict;
-        if let (Some(usual), true) = (
-            self.usual_consistency[usize::from(always_strict)],
-            options.is_usual(),
-        ) {
+        let bucket = self.buckets.of(request.key);
+        if let (Some(usual), true) = (self.usual_consistency[bucket.number], options.is_usual()) {
             return Ok(usual);
         }
         let mode = |strict| if strict { Mode::Strict } else { Mode::Sloppy };
         let asked = Asked {
             r: options.r,
             w: options.w,
-            mode: options.strict.or(always_strict.then_some(true)).map(mode),
+            mode: options.strict.map(mode),
             deadline_ms: options.timeout_ms,
         };
-        self.parts
-            .defaults
+        self.defaults_of(bucket)
             .resolve(&asked, u8::try_from(places).unwrap_or(u8::MAX))
             .map_err(|error| Failure::Invalid(error.to_string()))
     }

@@ -199,7 +199,7 @@ impl Engine {
             return Err(NotKept::Refused(Refused::Skew));
         }
         let (mut status, mut overruling) = (WriteStatus::Applied, None);
-        let buckets = &self.parts.buckets;
+        let buckets = &self.buckets;
         let merged = self.parts.store.update(key, &mut |present, out| {
             let Some(present) = present.map(|stored| stored.record()) else {
                 return Decision::Put(incoming);
