@@ -7,6 +7,11 @@
 pub use henge_ring::BucketKind as Kind;
 use henge_ring::{BucketDefinition, BucketDefinitions, OnDead};
 
+use crate::principals::PRINCIPALS;
+
+/// The bucket of principals' indexes, which is nobody's: no definition can have this name.
+const INDEXES: &str = "(principals)";
+
 /// What a key begins with that stands apart from those that applications name: what follows, one byte
 /// below [`KEY_MARKS`], says for what. The Redis door marks keys of databases other than 0.
 pub const KEY_MARK: u8 = 0;
@@ -106,7 +111,9 @@ impl Buckets {
         ];
         let sessions = sessions.map(|prefix| Bucket::usual("sessions", prefix, Kind::Session));
         let siblings = Bucket::usual("siblings", "siblings:", Kind::Siblings);
-        let prefixed = sessions.into_iter().chain([siblings]);
+        let indexes = String::from_utf8_lossy(PRINCIPALS);
+        let indexes = Bucket::usual(INDEXES, &indexes, Kind::Session);
+        let prefixed = sessions.into_iter().chain([siblings, indexes]);
         Self::sorted(
             prefixed.collect(),
             Bucket::usual("default", "", Kind::Register),
@@ -211,7 +218,8 @@ impl Buckets {
 
     /// The names of all buckets, sorted.
     pub fn names(&self) -> std::collections::BTreeSet<&str> {
-        self.iter().map(|it| it.name.as_str()).collect()
+        let names = self.iter().map(|it| it.name.as_str());
+        names.filter(|name| *name != INDEXES).collect()
     }
 
     /// Whether some key has another kind among `others`. Kinds change at prefixes only, so it is

@@ -13,6 +13,8 @@ pub use henge_ring::{BucketDefinition, OnDead};
 mod request;
 pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};
 
+pub mod principals;
+
 mod outcome;
 pub use outcome::{
     Done, Failure, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Shortage, Unready,

@@ -14,6 +14,8 @@ use henge_versioning::{Merge, RecordRef, merge};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::principals;
+
 /// Keys of one page at most: bounds the time a data thread is held up.
 pub(crate) const MOST_KEYS: usize = 1_000;
 
@@ -210,11 +212,12 @@ pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (LiveKeys, Option<u64>) {
         }
     }
     let live = |record: &Vec<u8>| RecordRef::parse(record).is_ok_and(|r| r.is_live(now_ms));
-    let keys = merged.into_iter().filter(|(_, record)| live(record));
-    (
-        keys.map(|((_, key), record)| (key, record)).collect(),
-        covered,
-    )
+    let clients = merged
+        .into_iter()
+        .filter(|((_, key), _)| !principals::is_index(key));
+    let keys =
+        clients.map(|((_, key), record)| (key, principals::visible(&record).unwrap_or(record)));
+    (keys.filter(|(_, record)| live(record)).collect(), covered)
 }
 
 /// Where a client goes on from, below 2^53; 0 at the end. Pages end with a group of tokens, so

@@ -150,9 +150,19 @@ impl Shard {
 
     #[inline]
     pub(crate) fn submit(&self, request: &Request<'_>, ticket: Ticket) {
+        self.submit_by(Engine::submit, request, ticket);
+    }
+
+    #[inline]
+    fn submit_by(
+        &self,
+        submit: impl FnOnce(&mut Engine, Now, &Request<'_>, Ticket),
+        request: &Request<'_>,
+        ticket: Ticket,
+    ) {
         let now = self.now();
         match self.shared.unready() {
-            None => self.engine.borrow_mut().submit(now, request, ticket),
+            None => submit(&mut self.engine.borrow_mut(), now, request, ticket),
             Some(why) => {
                 let outcome = Outcome {
                     result: Err(Failure::NotReady(why)),

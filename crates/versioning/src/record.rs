@@ -51,6 +51,7 @@
 mod body;
 mod cell;
 mod header;
+mod leading;
 mod merge;
 mod state;
 #[cfg(test)]

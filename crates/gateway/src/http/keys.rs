@@ -76,7 +76,7 @@ impl Door {
             .await
     }
 
-    /// Carries a write out; with the context of what it wrote, if that is wanted, which comes with a
+    /// Carries a write out, as a login if it names a principal; with the context of what it wrote, if that is wanted, which comes with a
     /// receipt.
     async fn write<'r>(
         &self,
@@ -89,7 +89,15 @@ impl Door {
             receipt: params.options.receipt || params.token,
             ..params.options
         };
-        let outcome = self.call(key, operation, options).await;
+        let request = Request {
+            key,
+            operation,
+            options,
+        };
+        let outcome = match &params.principal {
+            Some(principal) => self.node.login(&request, principal).await,
+            None => self.node.call(&request).await,
+        };
         let receipt = outcome.receipt.as_deref();
         let token = (params.token).then(|| seal_written(receipt, &self.shared().context_key, key));
         let told = told(
@@ -156,7 +164,7 @@ pub(super) async fn put(
             Some(ttl) => Expiry::At(door.node.wall_ms().saturating_add(ttl)),
             None => Expiry::Clear,
         };
-        if target.bucket.kind == Kind::Siblings {
+        if target.bucket.kind == Kind::Siblings && params.principal.is_none() {
             return put_sibling(&door, &target.key, &value, expiry, &headers, &params).await;
         }
         let condition = match () {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `GET PUT PATCH DELETE /v1/buckets/{bucket}/keys/{key}` | one key; see [`keys`] |
 //! | `POST /v1/buckets/{bucket}/keys/{key}/touch?ttl_ms=` | its deadline |
+//! | `GET DELETE /v1/principals/{principal}/sessions` | all sessions of one user; see [`principals`] |
 //! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
 //! | `GET /v1/quorum` | what each R and W costs and risks |
 //! | `GET POST /v1/repair`, `GET /v1/export`, `/v1/changes` | anti-entropy; this node's own records |
@@ -38,6 +39,7 @@ mod keys;
 mod members;
 mod operating;
 mod params;
+mod principals;
 mod serve;
 mod target;
 
@@ -72,6 +74,10 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
                 .delete(keys::delete),
         )
         .route("/v1/buckets/{bucket}/keys/{key}/touch", post(keys::touch))
+        .route(
+            "/v1/principals/{principal}/sessions",
+            get(principals::sessions).delete(principals::logout_all),
+        )
         .route("/v1/ring", get(admin::ring))
         .route("/v1/members", get(admin::members))
         .route("/v1/members/{change}", post(members::change))
@@ -106,6 +112,7 @@ async fn count(State(door): State<Door>, request: Request, next: Next) -> Respon
     let route = match request.uri().path() {
         path if path.starts_with("/v1/buckets/") && path.ends_with("/touch") => "touch",
         path if path.starts_with("/v1/buckets/") => "keys",
+        path if path.starts_with("/v1/principals/") => "principals",
         path if path.starts_with("/v1/explain/") => "explain",
         "/v1/ring" => "ring",
         "/v1/members" => "members",

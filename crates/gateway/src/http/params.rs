@@ -8,7 +8,7 @@ use henge_node::Options;
 use super::answer::bad_request;
 
 /// What may stand in a query.
-const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt, token, after";
+const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt, token, after, principal";
 /// Longest time-out that may be asked for, in milliseconds.
 const MAX_TIMEOUT_MS: u64 = 60_000;
 
@@ -23,6 +23,8 @@ pub(super) struct Params {
     pub(super) token: bool,
     /// The context that a read has to show.
     pub(super) after: Option<String>,
+    /// Whose session it is.
+    pub(super) principal: Option<Vec<u8>>,
 }
 
 impl Params {
@@ -57,6 +59,7 @@ impl Params {
                 "strict" => params.options.strict = Some(flag(name, value)?),
                 "token" => params.token = flag(name, value)?,
                 "after" => params.after = Some(value.to_owned()),
+                "principal" => params.principal = Some(percent_decoded(value)?),
                 "receipt" => params.options.receipt = flag(name, value)?,
                 _ => return Err(format!("{name:?} is unknown; known are {KNOWN}")),
             }
@@ -69,6 +72,26 @@ fn number(name: &str, value: &str) -> Result<u64, String> {
     value
         .parse()
         .map_err(|_| format!("{name} must be a whole number from 0 on, not {value:?}"))
+}
+
+/// `%2F` and the like as the bytes that they stand for; `+` stands for itself.
+fn percent_decoded(text: &str) -> Result<Vec<u8>, String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let (digits, after) = after.split_at(after.len().min(2));
+        let digits = std::str::from_utf8(digits)
+            .ok()
+            .filter(|it| it.len() == 2 && !it.starts_with('+'));
+        let code = digits.and_then(|it| u8::from_str_radix(it, 16).ok());
+        bytes.push(code.ok_or_else(|| format!("{text:?} has a % without two hex digits"))?);
+        rest = after;
+    }
+    Ok(bytes)
 }
 
 /// A flag is true if it is named alone.
@@ -104,9 +127,25 @@ mod tests {
                 ttl_ms: Some(1000),
                 token: true,
                 after: Some("Ag_-".to_owned()),
+                principal: None,
             }
         );
         assert_eq!(Params::parse("").unwrap(), Params::default());
+    }
+
+    #[test]
+    fn principals_are_percent_decoded() {
+        let principal = |query: &str| Params::parse(query).map(|it| it.principal);
+        let bytes = b"a/b\xff+".to_vec();
+        assert_eq!(principal("principal=a%2fb%FF+"), Ok(Some(bytes)));
+        for wrong in [
+            "principal=%",
+            "principal=%4",
+            "principal=%zz",
+            "principal=%+1",
+        ] {
+            assert!(principal(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -121,7 +160,8 @@ mod tests {
             ),
             (
                 "n=3",
-                "\"n\" is unknown; known are r, w, strict, timeout_ms, ttl_ms, receipt, token, after",
+                "\"n\" is unknown; known are r, w, strict, timeout_ms, ttl_ms, receipt, token, after, \
+                 principal",
             ),
             ("r=1&r=2", "\"r\" is given twice"),
         ] {

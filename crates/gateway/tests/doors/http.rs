@@ -11,16 +11,16 @@ use henge_gateway::{Limits, serve_http};
 
 use crate::one_node::{Served, serve};
 
-struct Http {
+pub(crate) struct Http {
     served: Served,
     address: SocketAddr,
 }
 
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -34,7 +34,7 @@ impl Answer {
 }
 
 /// The door runs on a thread of its own until the test's process ends.
-fn http(password: Option<&str>, limits: Limits) -> Http {
+pub(crate) fn http(password: Option<&str>, limits: Limits) -> Http {
     let served = serve(password, limits);
     let (node, doors) = (served.node.handle().clone(), Arc::new(served.doors.clone()));
     let (tell, told) = std::sync::mpsc::channel();
@@ -56,7 +56,7 @@ fn http(password: Option<&str>, limits: Limits) -> Http {
 }
 
 impl Http {
-    fn ask(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn ask(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
@@ -85,7 +85,7 @@ impl Http {
         }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path}"), &[], b"")
     }
 }

@@ -5,5 +5,6 @@ mod channels;
 mod http;
 mod one_node;
 mod pipelines;
+mod principals;
 mod scripts;
 mod transcripts;

@@ -8,6 +8,7 @@ use henge_versioning::{Merge, RecordRef, merge};
 use super::{
     Counters, Engine, Now, Placement, Slot,
     operation::{Asker, InFlight, Reading, Then, failed, read_receipt},
+    principals::Shown,
 };
 use crate::{Done, Failure, Outcome, Shortage, buffers};
 
@@ -359,6 +360,7 @@ impl Engine {
         };
         let plain = reading.then.is_none()
             && !reading.asker.receipt
+            && !RecordRef::has_fields(&reading.record)
             && reading.read.repair_owed(reading.held).is_empty();
         if plain {
             let record = found(reading.held, std::mem::take(&mut reading.record));
@@ -412,14 +414,15 @@ impl Engine {
             absorbed: false,
             record,
         };
+        let shown = Shown {
+            key: &reading.key,
+            consistency: &reading.consistency,
+            deadline_ms: reading.deadline_ms,
+            ticket: reading.asker.ticket,
+        };
+        let result = Ok(done);
+        self.show_record(now, shown, Outcome { result, receipt });
         self.recycle(reading.key);
-        self.complete(
-            reading.asker.ticket,
-            Outcome {
-                result: Ok(done),
-                receipt,
-            },
-        );
     }
 
     /// Read repair: whoever answered with less gets the merged record, unasked and unconfirmed.

@@ -16,11 +16,12 @@ use super::{
     Engine, Now, Placement, Slot,
     coordinate_read::Answer,
     operation::{Asker, InFlight, Then, Writing, failed, receipt_of},
+    principals::Shown,
     rules::{self, Effect, Facts, When},
 };
 use crate::{
     Bucket, Condition, Done, Expiry, Failure, OnDead, Operation, Outcome, Receipt, Request,
-    Shortage,
+    Shortage, principals,
 };
 
 /// What the locked step on the local store came to.
@@ -91,11 +92,19 @@ impl Engine {
                 let then = Some(Box::new(Then::Write(request)));
                 return self.begin_read(now, key, placement, consistency, asker, then);
             }
-            Local::Declined => return self.end_without_effect(asker, false, before),
             Local::Absorbed if self.buckets.of(key.bytes).on_dead == OnDead::Error => {
                 return self.complete(asker.ticket, failed(Failure::Dead));
             }
-            Local::Absorbed => return self.end_without_effect(asker, true, before),
+            Local::Declined | Local::Absorbed => {
+                let shown = Shown {
+                    key: key.bytes,
+                    consistency,
+                    deadline_ms: now.mono_ms + u64::from(consistency.deadline_ms()),
+                    ticket: asker.ticket,
+                };
+                let absorbed = local == Local::Absorbed;
+                return self.end_without_effect(now, shown, absorbed, before);
+            }
             Local::TooManySiblings { count, most } => {
                 let text = format!(
                     "{count} concurrent values are kept already, at most {most}: read \
@@ -111,6 +120,8 @@ impl Engine {
             Local::Applied | Local::Confirmed { .. } => {}
         }
         self.parts.counters.writes.add(1);
+        // Whether a principal's session may be shown is not known here.
+        let before = before.filter(|record| principals::Owner::of(record).is_none());
         let done = Done {
             applied: local == Local::Applied,
             absorbed: local == Local::Confirmed { dead: true },
@@ -370,7 +381,8 @@ impl Engine {
         before: &mut Option<Vec<u8>>,
     ) -> Result<Local, StoreError> {
         let bucket = self.buckets.of(key.bytes);
-        let wants_before = request.operation.condition() != Condition::Always;
+        let is_index = principals::is_index(key.bytes);
+        let wants_before = is_index || request.operation.condition() != Condition::Always;
         let (clock, actor) = (&self.parts.clock, self.actor);
         let sibling_actor = || {
             ActorId::derive_fresh(
@@ -388,7 +400,9 @@ impl Engine {
             };
             delta.clear();
             let record = present.map(|stored| stored.record());
-            if !known && rules::reads_first(&request.operation, bucket.kind, record, when) {
+            if !known
+                && (is_index || rules::reads_first(&request.operation, bucket.kind, record, when))
+            {
                 local = Local::ReadFirst;
                 return Decision::Keep;
             }
@@ -439,8 +453,9 @@ impl Engine {
                     siblings::delete(record, context, delta);
                     Local::Applied
                 }
+                operation if is_index => index_effect(operation, record, stamp, when, delta),
                 operation => {
-                    let digest = present.map_or(0, |stored| stored.digest);
+                    let digest = present.map_or(0, |stored| shown_digest(operation, &stored));
                     decide(
                         operation,
                         bucket,
@@ -472,19 +487,23 @@ impl Engine {
         self.recycle(writing.key);
     }
 
-    fn end_without_effect(&mut self, asker: Asker, absorbed: bool, before: Option<Vec<u8>>) {
+    fn end_without_effect(
+        &mut self,
+        now: Now,
+        shown: Shown<'_>,
+        absorbed: bool,
+        before: Option<Vec<u8>>,
+    ) {
         let done = Done {
             applied: false,
             absorbed,
             record: before,
         };
-        self.complete(
-            asker.ticket,
-            Outcome {
-                result: Ok(done),
-                receipt: None,
-            },
-        );
+        let outcome = Outcome {
+            result: Ok(done),
+            receipt: None,
+        };
+        self.show_record(now, shown, outcome);
     }
 
     pub(super) fn refuse_write(&mut self, asker: Asker, error: StoreError) {
@@ -515,11 +534,38 @@ fn decide(
         stamp,
         when,
     };
-    match rules::decide(operation, &facts, delta) {
-        Effect::Apply => Local::Applied,
-        Effect::Decline => Local::Declined,
-        Effect::Absorb => Local::Absorbed,
-        Effect::Confirm { dead } => Local::Confirmed { dead },
+    rules::decide(operation, &facts, delta).into()
+}
+
+impl From<Effect> for Local {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Apply => Self::Applied,
+            Effect::Decline => Self::Declined,
+            Effect::Absorb => Self::Absorbed,
+            Effect::Confirm { dead } => Self::Confirmed { dead },
+        }
+    }
+}
+
+fn index_effect(
+    operation: &Operation<'_>,
+    record: Option<RecordRef<'_>>,
+    stamp: Stamp,
+    when: When,
+    delta: &mut Vec<u8>,
+) -> Local {
+    rules::decide_index(operation, record, stamp, when, delta).into()
+}
+
+/// The digest of a record as clients have seen it, for a write that names one.
+fn shown_digest(operation: &Operation<'_>, stored: &henge_store::Stored<'_>) -> u64 {
+    let named = matches!(operation.condition(), Condition::Digest(_));
+    let visible = named.then(|| principals::visible(stored.bytes)).flatten();
+    let visible = visible.as_deref().map(RecordRef::parse);
+    match visible {
+        Some(Ok(record)) => record.digest(),
+        _ => stored.digest,
     }
 }
 

@@ -43,6 +43,7 @@ mod operation;
 mod pages;
 mod passing_on;
 mod peers;
+mod principals;
 mod probing;
 mod ranking;
 mod replica;
@@ -152,6 +153,8 @@ pub struct Engine {
     neither_hints_nor_read_repair: bool,
     /// Requests coordinated here for other nodes.
     origins: Slab<Origin>,
+    /// Reads that wait for a look into a principal's index.
+    checks: principals::Checks,
     completions: Vec<(Ticket, Outcome)>,
     due: Vec<henge_coordinator::OpId>,
     delta: Vec<u8>,
@@ -249,6 +252,7 @@ impl Engine {
             }),
             neither_hints_nor_read_repair: false,
             origins: Slab::new(),
+            checks: principals::Checks::default(),
             completions: Vec::new(),
             due: Vec::new(),
             delta: Vec::new(),
@@ -368,7 +372,7 @@ impl Engine {
             ticket,
             receipt: request.options.receipt,
         };
-        if let Err(failure) = self.check(request) {
+        if let Err(failure) = self.check_request(request) {
             return self.complete(asker.ticket, failed(failure));
         }
         self.route(now, request, asker);
@@ -393,6 +397,7 @@ impl Engine {
         self.adopt(now);
         self.ask_those_who_refused(now);
         self.deliver_hints(now);
+        self.destroy_ended(now);
         self.sampling.tick(now);
         self.tell_pace();
         self.rank(now);
@@ -461,7 +466,8 @@ impl Engine {
         &self.parts.ring
     }
 
-    fn check(&self, request: &Request<'_>) -> Result<(), Failure> {
+    fn check_request(&self, request: &Request<'_>) -> Result<(), Failure> {
+        crate::principals::refuse_reserved(request)?;
         let (length, most) = (request.key.len(), self.parts.max_key);
         if length > most {
             return Err(Failure::Invalid(format!(
@@ -582,10 +588,10 @@ impl Engine {
             Err(Failure::Busy { .. }) => self.parts.counters.busy.add(1),
             Err(_) => self.parts.counters.failed.add(1),
         }
-        if ticket.sink == FORWARDED {
-            self.return_outcome(ticket, outcome);
-        } else {
-            self.completions.push((ticket, outcome));
+        match ticket.sink {
+            ..principals::FIRST_OWN_SINK => self.completions.push((ticket, outcome)),
+            FORWARDED => self.return_outcome(ticket, outcome),
+            _ => self.own_step_ended(ticket, outcome),
         }
     }
 

@@ -274,14 +274,12 @@ impl Engine {
             return;
         };
         let token = self.origins.insert(Origin { node: from, op }) as u64;
-        self.submit(
-            now,
-            &request,
-            Ticket {
-                sink: FORWARDED,
-                token,
-            },
-        );
+        let ticket = Ticket {
+            sink: FORWARDED,
+            token,
+        };
+        // Who passed it on has checked it.
+        self.submit_own(now, &request, ticket);
     }
 
     /// The outcome of a request coordinated for another node, on its way back.

@@ -11,7 +11,7 @@
 
 use henge_versioning::{ActorId, GRACE_MS, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge};
 
-use crate::{Condition, Expiry, Kind, Operation};
+use crate::{Condition, Expiry, Kind, Operation, principals};
 
 /// The epoch of every session's first life, the same on every node; later lives count on from it.
 /// Two nodes that begin a session at once without knowing of each other (beyond a partition, or when
@@ -74,6 +74,34 @@ pub(super) fn needs_one_decider(operation: &Operation<'_>) -> bool {
         | Operation::Delete { condition }
         | Operation::Expire { condition, .. } => *condition != Condition::Always,
         _ => false,
+    }
+}
+
+/// Decides a write to a principal's index: entries, or the end of its life.
+pub(super) fn decide_index(
+    operation: &Operation<'_>,
+    present: Option<RecordRef<'_>>,
+    stamp: Stamp,
+    when: When,
+    out: &mut Vec<u8>,
+) -> Effect {
+    match (operation, present) {
+        (Operation::PutFields { fields, .. }, _) => {
+            match principals::decide_entries(fields, present, stamp, when.now_ms, out) {
+                true => Effect::Apply,
+                false => Effect::Decline,
+            }
+        }
+        // It has ended, and W replicas must know before anybody relies on it.
+        (Operation::Delete { .. }, Some(index)) if index.is_dead() => {
+            delta::life(out, index);
+            Effect::Confirm { dead: true }
+        }
+        (Operation::Delete { .. }, Some(index)) => {
+            delta::bury(out, index.epoch(), NEVER);
+            Effect::Apply
+        }
+        _ => Effect::Decline,
     }
 }
 

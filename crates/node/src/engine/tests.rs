@@ -19,6 +19,7 @@ mod forwarded;
 mod full;
 mod handing_over;
 mod misses;
+mod principals;
 mod pulled;
 mod ranking;
 mod restarted;
@@ -200,13 +201,32 @@ impl Cluster {
     }
 
     fn ask(&mut self, at: u8, request: &Request<'_>) -> Outcome {
+        self.begin(at, request, Engine::submit);
+        self.outcome(at, request)
+    }
+
+    /// A step of the node's own.
+    fn ask_own(&mut self, at: u8, request: &Request<'_>) -> Outcome {
+        self.begin(at, request, Engine::submit_own);
+        self.outcome(at, request)
+    }
+
+    fn begin(
+        &mut self,
+        at: u8,
+        request: &Request<'_>,
+        submit: impl FnOnce(&mut Engine, Now, &Request<'_>, Ticket),
+    ) {
         self.tokens += 1;
         let ticket = Ticket {
             sink: 1,
             token: self.tokens,
         };
         let now = self.now;
-        self.engine(id(at)).submit(now, request, ticket);
+        submit(self.engine(id(at)), now, request, ticket);
+    }
+
+    fn outcome(&mut self, at: u8, request: &Request<'_>) -> Outcome {
         self.deliver();
         let mut completions = Vec::new();
         for _ in 0..2 {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{CALLS, Shard};
-use crate::{Outcome, Request, Ticket};
+use crate::{Engine, Now, Outcome, Request, Ticket};
 
 pub(super) enum Call {
     Waiting(Option<Waker>),
@@ -23,14 +23,25 @@ pub(crate) struct PendingCall {
 
 impl Shard {
     pub(crate) fn begin_call(self: &Rc<Self>, request: &Request<'_>) -> PendingCall {
+        self.begin_call_by(Engine::submit, request)
+    }
+
+    /// A step of an operation of the node's own: see [`Engine::submit_own`].
+    pub(crate) fn begin_own_call(self: &Rc<Self>, request: &Request<'_>) -> PendingCall {
+        self.begin_call_by(Engine::submit_own, request)
+    }
+
+    fn begin_call_by(
+        self: &Rc<Self>,
+        submit: impl FnOnce(&mut Engine, Now, &Request<'_>, Ticket),
+        request: &Request<'_>,
+    ) -> PendingCall {
         let token = self.calls.borrow_mut().insert(Call::Waiting(None));
-        self.submit(
-            request,
-            Ticket {
-                sink: CALLS,
-                token: token as u64,
-            },
-        );
+        let ticket = Ticket {
+            sink: CALLS,
+            token: token as u64,
+        };
+        self.submit_by(submit, request, ticket);
         PendingCall {
             shard: Rc::clone(self),
             token,

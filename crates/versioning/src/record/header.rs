@@ -61,6 +61,12 @@ const HORIZON_NEVER: u8 = 1;
 const HORIZON_SPELLED: u8 = 2;
 const HORIZON_SHIFT: u8 = 6;
 
+/// Whether a record that begins with these flags has named fields.
+#[inline]
+pub(super) fn has_fields(flags: u8) -> bool {
+    flags & SHAPE_BITS == FIELDS
+}
+
 /// A time that the encoding has room for: beyond the year 10889 is never.
 fn representable(at: u64) -> u64 {
     if at > LAST_MILLI { NEVER } else { at }

@@ -10,6 +10,7 @@ use super::{
     Call, Plan, Planned, failed,
     hashes::field_name_fits,
     parse::{is, shown, syntax, unsigned},
+    principals,
     quorum::read_option,
     set_options::{lifetime, lifetime_word},
     strings::value_fits,
@@ -33,6 +34,8 @@ struct Wanted<'a> {
     token: Option<&'a [u8]>,
     /// `CONTEXT`, of reads; `TOKEN`, of writes.
     context: bool,
+    /// `PRINCIPAL`: whose session it is.
+    principal: Option<&'a [u8]>,
 }
 
 /// Which options a command takes.
@@ -42,6 +45,12 @@ enum Takes {
     Delete,
     Lifetime,
     Everything,
+}
+
+impl Takes {
+    fn has_lifetime(self) -> bool {
+        matches!(self, Self::Lifetime | Self::Everything)
+    }
 }
 
 impl<'a> Wanted<'a> {
@@ -56,6 +65,7 @@ impl<'a> Wanted<'a> {
             expiry: None,
             token: None,
             context: false,
+            principal: None,
         };
         while let Some(word) = words.next() {
             if read_option(word, &mut words, &mut wanted.options)? {
@@ -67,6 +77,9 @@ impl<'a> Wanted<'a> {
                     wanted.token = Some(words.next().ok_or_else(syntax)?);
                 }
                 () if is(word, "TOKEN") && takes != Takes::Read => wanted.context = true,
+                () if takes.has_lifetime() && is(word, "PRINCIPAL") => {
+                    wanted.principal = Some(words.next().ok_or_else(syntax)?);
+                }
                 () if is(word, "CONTEXT") && takes != Takes::Read => {
                     wanted.token = Some(words.next().ok_or_else(syntax)?)
                 }
@@ -76,7 +89,7 @@ impl<'a> Wanted<'a> {
                 () if takes == Takes::Everything && is(word, "XX") => {
                     wanted.condition = Condition::Present;
                 }
-                () if matches!(takes, Takes::Lifetime | Takes::Everything) => {
+                () if takes.has_lifetime() => {
                     wanted.read_expiry(call, word, &mut words)?;
                 }
                 () => return Err(unknown_option(word)),
@@ -196,14 +209,25 @@ pub(super) fn set<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         condition: wanted.condition,
     };
     let shape = wanted.write_shape(call.shared, key);
-    Ok(Plan::One(
-        Request {
-            key,
-            operation: put,
-            options: wanted.options,
-        },
-        shape,
-    ))
+    let request = Request {
+        key,
+        operation: put,
+        options: wanted.options,
+    };
+    planned(call, request, shape, wanted.principal)
+}
+
+/// A write; of a session that belongs to somebody, a login.
+fn planned<'a>(
+    call: &Call<'_>,
+    request: Request<'a>,
+    shape: Shape,
+    principal: Option<&[u8]>,
+) -> Planned<'a> {
+    match (shape, principal) {
+        (Shape::With(tell), Some(principal)) => principals::log_in(call, &request, principal, tell),
+        (shape, _) => Ok(Plan::One(request, shape)),
+    }
 }
 
 /// A write to a sibling set answers with the context after it, so that the client can go on.
@@ -279,7 +303,7 @@ pub(super) fn fset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         operation: Operation::PutFields { fields, expiry },
         options: wanted.options,
     };
-    Ok(Plan::One(request, shape))
+    planned(call, request, shape, wanted.principal)
 }
 
 pub(super) fn del<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {

@@ -1,6 +1,6 @@
 //! Commands on keys whatever their value: kind, name, number.
 
-use henge_node::{Condition, Expiry, FieldWrites, Operation};
+use henge_node::{Condition, Expiry, FieldWrites, Kind as Bucket, Operation};
 
 use super::{Call, Plan, Planned, Stepper, change::unchanged};
 use crate::resp::{
@@ -50,6 +50,7 @@ async fn moved(
     if from == to {
         return Ok(answer(false));
     }
+    refuse_owned(steps, from).await?;
     let expiry = match record.deadline().at {
         henge_versioning::NEVER => Expiry::Clear,
         at => Expiry::At(at),
@@ -101,6 +102,20 @@ async fn moved(
         )
         .await?;
     Ok(answer(true))
+}
+
+/// The copy of a session that belongs to somebody would outlive their logout.
+async fn refuse_owned(steps: &Stepper, key: &[u8]) -> Result<(), Reply> {
+    if steps.node.buckets().of(key).kind != Bucket::Session {
+        return Ok(());
+    }
+    let owner = steps.node.principal_of(key, steps.options).await;
+    match owner.map_err(|failure| super::failed(&failure))? {
+        None => Ok(()),
+        Some(_) => Err(Reply::error(
+            "ERR this session belongs to a principal: log in under the new id instead",
+        )),
+    }
 }
 
 /// Counts by a scan over the whole cluster: exact, and as slow as that sounds.

@@ -27,6 +27,7 @@ mod many;
 mod numbers;
 mod operating;
 mod parse;
+mod principals;
 mod quorum;
 mod scan;
 mod scripts;

@@ -196,3 +196,24 @@ fn the_newest_sibling_comes_first() {
     );
     assert!(record.is_live(0));
 }
+
+proptest! {
+    /// Looking at the first two is looking at all, for a name that sorts before the others; and what is
+    /// left out comes back with the whole.
+    #[test]
+    fn a_leading_field_is_found_and_left_out(bytes in any_encoded(), value in ".{0,9}", first in any::<bool>()) {
+        const NAME: &[u8] = b"\0\0reserved";
+        prop_assert_eq!(RecordRef::leading_field(&bytes, NAME), None);
+        let record = parse(&bytes);
+        prop_assert_eq!(RecordRef::has_fields(&bytes), record.form() == Form::Fields);
+        let mut named = Vec::new();
+        let other: (&[u8], Option<&[u8]>) = if first { (b"", Some(b"v")) } else { (b"name", Some(b"v")) };
+        let fields = [other, (NAME, Some(value.as_bytes()))];
+        delta::put_fields(&mut named, record.epoch(), at(1 << 40), None, &fields);
+        prop_assert_eq!(RecordRef::leading_field(&named, NAME), Some(value.as_bytes()));
+        let mut without = Vec::new();
+        parse(&named).without(NAME, &mut without);
+        prop_assert_eq!(parse(&without).fields().collect::<Vec<_>>(), [(other.0, &b"v"[..])]);
+        prop_assert_eq!(join(&named, &without), named);
+    }
+}
