@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("henge-tower-sessions", &["henge-versioning", "henge-node"]),
+    ("henge-actix-session", &["henge-versioning", "henge-node"]),
     ("henge-client", &["henge-ring"]),
     (
         "henge",
