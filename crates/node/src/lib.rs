@@ -10,6 +10,9 @@ mod bucket;
 pub use bucket::{Bucket, Buckets, KEY_MARK, KEY_MARK_LEN, KEY_MARKS, Kind, unmarked};
 pub use henge_ring::{BucketDefinition, OnDead};
 
+mod bucket_change;
+pub use bucket_change::{BucketChange, BucketPlan, BucketRefused};
+
 mod request;
 pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};
 

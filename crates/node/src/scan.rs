@@ -37,6 +37,16 @@ pub(crate) enum Look {
     Key(ByteBuf),
     /// A question about partitions that move, answered by the engine, in its own encoding.
     Moving(ByteBuf),
+    /// From this token on, a key whose kind would change if a bucket had these rules (`None`: if what
+    /// was set of it were taken back).
+    OtherKind {
+        /// The bucket.
+        name: String,
+        /// Its rules.
+        bucket: Option<henge_ring::BucketDefinition>,
+        /// First token.
+        from: u64,
+    },
 }
 
 /// The answer to a [`Look`].
@@ -53,7 +63,7 @@ pub(crate) struct Seen {
 pub(crate) fn look(store: &dyn Store, look: &Look) -> Seen {
     match look {
         Look::Key(key) => look_up(store, key),
-        Look::Moving(_) => Seen::default(),
+        Look::Moving(_) | Look::OtherKind { .. } => Seen::default(),
         Look::Page {
             from,
             partitions,

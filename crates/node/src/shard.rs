@@ -23,9 +23,9 @@ use slab::Slab;
 use tokio::sync::mpsc;
 
 use crate::{
-    DoorShard, Failure, Handle, Measured, Now, Outcome, Request, Sink, Ticket,
+    BucketChange, DoorShard, Failure, Handle, Measured, Now, Outcome, Request, Sink, Ticket,
     anti_entropy::Question,
-    buffers,
+    bucket_change, buffers,
     engine::{Engine, EngineParts},
     gossip::Gossip,
     membership::Membership,
@@ -440,10 +440,22 @@ impl Shard {
         }
     }
 
+    /// Looks into this node's own store.
+    fn look_here(&self, look: &Look) -> Seen {
+        let Look::OtherKind { name, bucket, from } = look else {
+            return scan::look(&*self.shared.store, look);
+        };
+        let change = match bucket {
+            Some(bucket) => BucketChange::Set(bucket.clone()),
+            None => BucketChange::Remove(name.clone()),
+        };
+        bucket_change::of_other_kind(&self.shared, &change, *from)
+    }
+
     /// Asks one node's store: this node's own directly, another's by its link.
     pub(crate) async fn look(&self, node: NodeId, look: &Look) -> Result<Seen, String> {
         if node == self.shared.info.id {
-            return Ok(scan::look(&*self.shared.store, look));
+            return Ok(self.look_here(look));
         }
         let link = self.link(&node).ok_or("no link to it is up")?;
         let request = postcard::to_allocvec(look).map_err(|error| error.to_string())?;
@@ -536,9 +548,9 @@ impl PeerHandler for Shard {
                 let mut engine = self.engine.borrow_mut();
                 Bytes::from(engine.receive_call(now, peer, &question))
             }
-            (Phase::Serving | Phase::Stopping, Ok(look)) => Bytes::from(
-                postcard::to_allocvec(&scan::look(&*self.shared.store, &look)).unwrap_or_default(),
-            ),
+            (Phase::Serving | Phase::Stopping, Ok(look)) => {
+                Bytes::from(postcard::to_allocvec(&self.look_here(&look)).unwrap_or_default())
+            }
             // Empty is no `Seen`: the asker counts this node as one that did not answer. A node that
             // is fetching its own data answers with what it has: of two nodes that lost their memory
             // together each would otherwise wait for the other.

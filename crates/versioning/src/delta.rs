@@ -103,7 +103,18 @@ pub fn retain(out: &mut Vec<u8>, epoch: Stamp, horizon: u64) {
     .encode(out);
 }
 
-/// The life that `record` belongs to, without its body: epoch, deadline, horizon, whether dead.
+/// Lets a life end at `at` at the latest, in milliseconds since 1970, whatever its deadline is and
+/// will be.
+pub fn cap(out: &mut Vec<u8>, epoch: Stamp, at: u64) {
+    Record {
+        cap: at,
+        ..Record::new(epoch)
+    }
+    .encode(out);
+}
+
+/// The life that `record` belongs to, without its body: epoch, deadline, cap, horizon, whether
+/// dead.
 /// Merged with a delta that leaves the deadline alone, it makes that delta complete.
 pub fn life(out: &mut Vec<u8>, record: RecordRef<'_>) {
     record.write_life(out);

@@ -3,11 +3,13 @@
 //! # The lattice
 //!
 //! ```text
-//! record = { epoch, horizon, dead, deadline, body: name → cell }
+//! record = { epoch, horizon, cap, dead, deadline, body: name → cell }
 //! join:    epochs differ → the greater epoch wins entirely
 //!          else  horizon  = max
 //!                dead     = or
-//!                deadline = dead ? unset : the greater (stamp, at); unset is less than any
+//!                cap      = dead ? never : min
+//!                deadline = dead ? unset : the greater (stamp, at), but at most the cap; unset is less
+//!                           than any
 //!                body     = dead ? empty : name by name the join of the cells
 //! cells:   register  the greater (stamp, value) wins; removed is less than any value
 //!          counter   the greater reset wins; equal: per actor the greater tallies
@@ -41,6 +43,16 @@
 //! not live, whatever its body, for a write that was late by more than the horizon must not make
 //! an orphan that lives for ever; and it is kept ([`RecordRef::horizon`] is [`NEVER`]), for the
 //! beginning may be on its way. [`crate::delta::life`] makes deltas that cannot be orphaned.
+//!
+//! # Cap
+//!
+//! A life that must not last longer than so long since it began, however often it is touched, has a
+//! *cap*: the latest that its deadline may be. It is data like the deadline, given by whoever begins
+//! the life ([`crate::delta::cap`]), and only ever becomes earlier: of two nodes that begin one life at
+//! once the earlier cap holds. Cutting deadlines off at the cap commutes with the join, because the
+//! minimum distributes over the maximum, so the laws hold for the records that are cut. The horizon is
+//! not cut: a copy that has not heard of the cap may be live past it. Nobody sees that who reads a
+//! copy that has, and no horizon is beyond the cap where all deadlines were given with it in mind.
 //!
 //! # Left out
 //!
@@ -164,6 +176,12 @@ impl<'a> RecordRef<'a> {
             stamp: Stamp::default(),
             at: NEVER,
         })
+    }
+
+    /// The latest that the deadline of this life may be; [`NEVER`] where nothing limits it.
+    #[inline]
+    pub fn cap(&self) -> u64 {
+        self.header.cap
     }
 
     /// The greatest deadline ever set in this epoch: no copy of it can be live later than this, so
@@ -338,6 +356,6 @@ pub(crate) fn write_plain(
     let shape = value.map_or(Shape::Empty, |(stamp, _)| Shape::Value(stamp));
     let value = value.map_or(&b""[..], |(_, value)| value);
     out.reserve(Header::MAX_LEN + value.len());
-    Header::new(epoch, deadline, 0, shape).write(out);
+    Header::new(epoch, deadline, 0, NEVER, shape).write(out);
     out.extend_from_slice(value);
 }

@@ -529,6 +529,7 @@ fn decide(
     let facts = Facts {
         kind: bucket.kind,
         default_ttl_ms: bucket.default_ttl_ms,
+        max_lifetime_ms: bucket.max_lifetime_ms,
         present: present.map(|(record, _)| record),
         digest: present.map_or(0, |(_, digest)| digest),
         stamp,

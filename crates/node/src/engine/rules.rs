@@ -120,6 +120,8 @@ pub(super) struct Facts<'a> {
     pub(super) kind: Kind,
     /// Lifetime given to values written without one.
     pub(super) default_ttl_ms: Option<u64>,
+    /// How long a session lasts at most since it began.
+    pub(super) max_lifetime_ms: Option<u64>,
     /// The local record, with what a quorum read found merged in.
     pub(super) present: Option<RecordRef<'a>>,
     /// Its digest.
@@ -201,6 +203,18 @@ impl<'a> Facts<'a> {
             .map_or(NEVER, |ttl| self.when.now_ms.saturating_add(ttl))
     }
 
+    /// When the life written to ends at the latest: as it was told when it began or, if nothing was,
+    /// counted from now. A limit that has become shorter holds for lives that have begun, too, from
+    /// their next write on; one that has become longer does not.
+    fn cap(&self) -> u64 {
+        let limit = match self.max_lifetime_ms {
+            Some(longest) if self.kind == Kind::Session => self.when.now_ms.saturating_add(longest),
+            _ => NEVER,
+        };
+        let known = self.live().map_or(NEVER, |record| record.cap());
+        known.min(limit)
+    }
+
     fn put(&self, value: &[u8], expiry: Expiry, condition: Condition, out: &mut Vec<u8>) -> Effect {
         if !self.holds(condition) {
             return Effect::Decline;
@@ -208,7 +222,8 @@ impl<'a> Facts<'a> {
         if self.is_destroyed() {
             return Effect::Absorb;
         }
-        let deadline = self.deadline(expiry);
+        let cap = self.cap();
+        let deadline = self.deadline(expiry).min(cap);
         if deadline <= self.when.now_ms {
             return self.bury(out);
         }
@@ -217,11 +232,13 @@ impl<'a> Facts<'a> {
                 let moved = (expiry != Expiry::Keep).then_some(deadline);
                 delta::put(out, record.epoch(), self.stamp, moved, value);
                 self.complete(record, moved, out);
+                limit(record.epoch(), cap, record.cap(), out);
             }
             _ => {
                 let life = self.next_life();
                 delta::put(out, life, self.stamp, Some(deadline), value);
                 self.outlive(life, deadline, out);
+                limit(life, cap, NEVER, out);
             }
         }
         Effect::Apply
@@ -236,7 +253,8 @@ impl<'a> Facts<'a> {
         if self.is_destroyed() {
             return Effect::Absorb;
         }
-        let deadline = self.deadline(expiry);
+        let cap = self.cap();
+        let deadline = self.deadline(expiry).min(cap);
         if deadline <= self.when.now_ms {
             return self.bury(out);
         }
@@ -245,11 +263,13 @@ impl<'a> Facts<'a> {
                 let moved = (expiry != Expiry::Keep).then_some(deadline);
                 delta::put_fields(out, record.epoch(), self.stamp, moved, fields);
                 self.complete(record, moved, out);
+                limit(record.epoch(), cap, record.cap(), out);
             }
             None => {
                 let life = self.next_life();
                 delta::put_fields(out, life, self.stamp, Some(deadline), fields);
                 self.outlive(life, deadline, out);
+                limit(life, cap, NEVER, out);
             }
         }
         Effect::Apply
@@ -299,7 +319,9 @@ impl<'a> Facts<'a> {
         if at <= self.when.now_ms {
             return self.bury(out);
         }
-        delta::expire(out, record.epoch(), self.stamp, at);
+        let cap = self.cap();
+        delta::expire(out, record.epoch(), self.stamp, at.min(cap));
+        limit(record.epoch(), cap, record.cap(), out);
         Effect::Apply
     }
 
@@ -354,6 +376,15 @@ impl<'a> Facts<'a> {
         };
         delta::bury(out, epoch, horizon);
         Effect::Apply
+    }
+}
+
+/// Tells the replicas of a cap that is earlier than the one they know.
+fn limit(life: Stamp, cap: u64, known: u64, delta: &mut Vec<u8>) {
+    if cap < known {
+        let mut limited = Vec::new();
+        delta::cap(&mut limited, life, cap);
+        join(delta, &limited);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod after;
+mod buckets;
 mod departed;
 mod forwarded;
 mod full;

@@ -1,7 +1,7 @@
 //! The header: everything of a record but its body, at offsets that the first byte alone decides.
 //!
 //! ```text
-//! flags 1 | epoch 16 | value stamp 16? | deadline stamp 16? | deadline 6? | horizon 6? | body
+//! flags 1 | epoch 16 | value stamp 16? | deadline stamp 16? | deadline 6? | (form 1 | cap 6)? | horizon 6? | body
 //! ```
 //!
 //! Integers are little-endian; a stamp is time then actor; times of day are 48-bit milliseconds.
@@ -14,6 +14,7 @@
 //! bits 3–4  deadline stamp  0 deadline unset  1 the epoch  2 the value's stamp  3 spelled out
 //! bit  5    deadline        1 never
 //! bits 6–7  horizon         0 the deadline (zero if unset)  1 never  2 spelled out
+//!                           3 a byte with one of these forms follows, and a cap
 //! ```
 
 use super::{Deadline, DecodeError, NEVER};
@@ -31,12 +32,15 @@ pub(super) enum Shape {
 }
 
 /// Invariants, kept by [`Header::new`] and checked by [`Header::parse`]: times are [`NEVER`] or at
-/// most [`LAST_MILLI`]; the horizon is at least the deadline; dead records have no deadline.
+/// most [`LAST_MILLI`]; the horizon is at least the deadline, the cap too; dead records have neither
+/// deadline nor cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) epoch: Stamp,
     pub(super) deadline: Option<Deadline>,
     pub(super) horizon: u64,
+    /// The latest that any deadline of this life may be; [`NEVER`] where nothing says so.
+    pub(super) cap: u64,
     pub(super) shape: Shape,
 }
 
@@ -59,6 +63,7 @@ const DEADLINE_NEVER: u8 = 1 << 5;
 const HORIZON_IS_DEADLINE: u8 = 0;
 const HORIZON_NEVER: u8 = 1;
 const HORIZON_SPELLED: u8 = 2;
+const CAPPED: u8 = 3;
 const HORIZON_SHIFT: u8 = 6;
 
 /// Whether a record that begins with these flags has named fields.
@@ -72,15 +77,25 @@ fn representable(at: u64) -> u64 {
     if at > LAST_MILLI { NEVER } else { at }
 }
 
+/// A deadline of a life that must not last longer than its cap.
+#[inline]
+pub(super) fn capped(deadline: Option<Deadline>, cap: u64) -> Option<Deadline> {
+    deadline.map(|it| Deadline {
+        at: it.at.min(cap),
+        ..it
+    })
+}
+
 impl Header {
     /// The longest encoding, in bytes.
-    pub(super) const MAX_LEN: usize = 1 + 3 * 16 + 2 * 6;
+    pub(super) const MAX_LEN: usize = 1 + 3 * 16 + 3 * 6 + 1;
 
     /// Establishes the invariants, whatever the arguments.
     pub(super) fn new(
         epoch: Stamp,
         deadline: Option<Deadline>,
         horizon: u64,
+        cap: u64,
         shape: Shape,
     ) -> Self {
         let deadline = deadline.map(|it| Deadline {
@@ -88,11 +103,15 @@ impl Header {
             ..it
         });
         let horizon = representable(horizon).max(deadline.map_or(0, |it| it.at));
-        let deadline = if shape == Shape::Dead { None } else { deadline };
+        let (deadline, cap) = match shape {
+            Shape::Dead => (None, NEVER),
+            _ => (capped(deadline, cap), representable(cap)),
+        };
         Self {
             epoch,
             deadline,
             horizon,
+            cap,
             shape,
         }
     }
@@ -101,15 +120,18 @@ impl Header {
     #[inline]
     pub(super) fn join(&self, other: &Self, shape: Shape) -> Self {
         debug_assert_eq!(self.epoch, other.epoch);
-        let dead = shape == Shape::Dead;
+        let (deadline, cap) = match shape {
+            Shape::Dead => (None, NEVER),
+            _ => {
+                let cap = self.cap.min(other.cap);
+                (capped(self.deadline.max(other.deadline), cap), cap)
+            }
+        };
         Self {
             epoch: self.epoch,
-            deadline: if dead {
-                None
-            } else {
-                self.deadline.max(other.deadline)
-            },
+            deadline,
             horizon: self.horizon.max(other.horizon),
+            cap,
             shape,
         }
     }
@@ -125,16 +147,18 @@ impl Header {
         let epoch = input.stamp()?;
         let shape = read_shape(flags, epoch, &mut input)?;
         let deadline = read_deadline(flags, epoch, shape, &mut input)?;
-        let horizon = read_horizon(flags, deadline, &mut input)?;
+        let (horizon, cap) = read_horizon(flags, deadline, &mut input)?;
         let header = Self {
             epoch,
             deadline,
             horizon,
+            cap,
             shape,
         };
         let body = input.rest();
         match shape {
             Shape::Dead if deadline.is_some() => Err(DecodeError("dead, with a deadline")),
+            Shape::Dead if cap != NEVER => Err(DecodeError("dead, with a cap")),
             Shape::Dead | Shape::Empty if !body.is_empty() => {
                 Err(DecodeError("it has a body where none belongs"))
             }
@@ -158,7 +182,9 @@ impl Header {
             NEVER => HORIZON_NEVER,
             _ => HORIZON_SPELLED,
         };
-        out.push(shape | stamp << STAMP_SHIFT | never | horizon << HORIZON_SHIFT);
+        let is_capped = self.cap != NEVER;
+        let form = if is_capped { CAPPED } else { horizon };
+        out.push(shape | stamp << STAMP_SHIFT | never | form << HORIZON_SHIFT);
         put_stamp(out, self.epoch);
         value_stamp
             .into_iter()
@@ -168,6 +194,10 @@ impl Header {
             && at != NEVER
         {
             put_millis(out, at);
+        }
+        if is_capped {
+            out.push(horizon);
+            put_millis(out, self.cap);
         }
         if horizon == HORIZON_SPELLED {
             put_millis(out, self.horizon);
@@ -247,10 +277,14 @@ fn read_horizon(
     flags: u8,
     deadline: Option<Deadline>,
     input: &mut Reader<'_>,
-) -> Result<u64, DecodeError> {
+) -> Result<(u64, u64), DecodeError> {
     let at_least = deadline.map_or(0, |it| it.at);
-    let horizon = match flags >> HORIZON_SHIFT {
-        HORIZON_IS_DEADLINE => return Ok(at_least),
+    let (form, cap) = match flags >> HORIZON_SHIFT {
+        CAPPED => read_cap(at_least, input)?,
+        form => (form, NEVER),
+    };
+    let horizon = match form {
+        HORIZON_IS_DEADLINE => return Ok((at_least, cap)),
         HORIZON_NEVER => NEVER,
         HORIZON_SPELLED => input.millis()?,
         _ => return Err(DecodeError("its horizon's form is unknown")),
@@ -258,5 +292,16 @@ fn read_horizon(
     if horizon <= at_least {
         return Err(DecodeError("the horizon is not after the deadline"));
     }
-    Ok(horizon)
+    Ok((horizon, cap))
+}
+
+/// The horizon's form and the cap, of a record that has one. Few do, and those that do not should not
+/// pay for it.
+#[cold]
+fn read_cap(deadline: u64, input: &mut Reader<'_>) -> Result<(u8, u64), DecodeError> {
+    let (form, cap) = (input.byte()?, input.millis()?);
+    match deadline > cap {
+        true => Err(DecodeError("the deadline is after the cap")),
+        false => Ok((form, cap)),
+    }
 }

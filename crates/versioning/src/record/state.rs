@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::body::{self, Fields};
 use super::cell::{Cell, Register};
-use super::header::{Header, Shape};
-use super::{Deadline, RecordRef};
+use super::header::{Header, Shape, capped};
+use super::{Deadline, NEVER, RecordRef};
 use crate::Stamp;
 
 /// A record as one map from names to cells. All body forms are such maps, so they can be joined
@@ -17,6 +17,7 @@ pub(crate) struct Record<'a> {
     pub(crate) dead: bool,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) horizon: u64,
+    pub(crate) cap: u64,
     pub(crate) body: BTreeMap<&'a [u8], Cell<'a>>,
 }
 
@@ -28,6 +29,7 @@ impl<'a> Record<'a> {
             dead: false,
             deadline: None,
             horizon: 0,
+            cap: NEVER,
             body: BTreeMap::new(),
         }
     }
@@ -39,6 +41,7 @@ impl<'a> Record<'a> {
             dead: header.shape == Shape::Dead,
             deadline: header.deadline,
             horizon: header.horizon,
+            cap: header.cap,
             body: record.cells().collect(),
         }
     }
@@ -74,12 +77,14 @@ impl<'a> Record<'a> {
                 .and_modify(|ours| *ours = ours.join(theirs))
                 .or_insert_with(|| theirs.clone());
         }
-        let deadline = self.deadline.max(other.deadline);
+        let cap = self.cap.min(other.cap);
+        let deadline = capped(self.deadline.max(other.deadline), cap);
         Self {
             epoch: self.epoch,
             dead: false,
             deadline,
             horizon,
+            cap,
             body,
         }
     }
@@ -87,7 +92,7 @@ impl<'a> Record<'a> {
     /// Appends the encoding.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let shape = self.shape();
-        Header::new(self.epoch, self.deadline, self.horizon, shape).write(out);
+        Header::new(self.epoch, self.deadline, self.horizon, self.cap, shape).write(out);
         match (shape, self.body.get(&b""[..])) {
             (Shape::Empty | Shape::Dead, _) => {}
             (

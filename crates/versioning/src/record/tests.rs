@@ -128,9 +128,10 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
         prop::bool::weighted(0.15),
         deadline,
         any_time(),
+        prop_oneof![2 => Just(NEVER), 1 => any_time()],
         any_body(),
     )
-        .prop_map(|(epoch, dead, deadline, horizon, body)| {
+        .prop_map(|(epoch, dead, deadline, horizon, cap, body)| {
             let horizon = horizon.max(deadline.map_or(0, |it| it.at));
             if dead {
                 return Record {
@@ -142,8 +143,9 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
             Record {
                 epoch,
                 dead,
-                deadline,
+                deadline: header::capped(deadline, cap),
                 horizon,
+                cap,
                 body,
             }
         })

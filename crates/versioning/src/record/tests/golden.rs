@@ -68,6 +68,19 @@ fn records_without_a_body() {
     check("80 EPOCH 050000000000", |out, epoch, _| {
         delta::retain(out, epoch, 5)
     });
+    check("c0 EPOCH 00 070000000000", |out, epoch, _| {
+        delta::cap(out, epoch, 7)
+    });
+    check(
+        "d8 EPOCH LATER 050000000000 02 050000000000 070000000000",
+        |out, epoch, later| {
+            let capped = Record {
+                cap: 5,
+                ..Record::new(epoch)
+            };
+            capped.with_deadline(later, Some(7)).encode(out);
+        },
+    );
 }
 
 #[test]

@@ -105,7 +105,7 @@ proptest! {
 /// One client's call, as a delta.
 fn any_delta() -> impl Strategy<Value = Vec<u8>> {
     let epoch = || prop_oneof![3 => Just(stamp(1, 1)), 1 => Just(stamp(2, 1))];
-    let call = (0..9_u8, epoch(), any_stamp(), prop::option::of(any_time()));
+    let call = (0..10_u8, epoch(), any_stamp(), prop::option::of(any_time()));
     (call, any_bytes(), any_bytes()).prop_map(|((call, epoch, stamp, deadline), name, value)| {
         let mut out = Vec::new();
         let at = deadline.unwrap_or(7);
@@ -117,7 +117,8 @@ fn any_delta() -> impl Strategy<Value = Vec<u8>> {
             4 => delta::put_fields(&mut out, epoch, stamp, deadline, &[(name, None)]),
             5 => delta::expire(&mut out, epoch, stamp, at),
             6 => delta::insert(&mut out, epoch, stamp, deadline, name, &[value]),
-            7 => delta::add(&mut out, None, epoch, stamp, deadline, name, 3).expect("small"),
+            7 => delta::cap(&mut out, epoch, at),
+            8 => delta::add(&mut out, None, epoch, stamp, deadline, name, 3).expect("small"),
             _ => delta::bury(&mut out, epoch, at),
         }
         out
@@ -126,6 +127,30 @@ fn any_delta() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// However often a life is touched, in whatever order its deltas arrive: once its cap has met the
+    /// record nobody sees it later than that, and the earliest of several caps holds.
+    #[test]
+    fn no_life_is_live_past_its_cap(
+        (history, caps) in (
+            prop::collection::vec(any_delta(), 1..12), prop::collection::vec(0..6_u64, 1..3),
+        ),
+        turns in 0..12_usize,
+    ) {
+        let whole = history.iter().cloned().reduce(|a, b| join(&a, &b)).expect("not empty");
+        let epoch = parse(&whole).epoch();
+        let mut all: Vec<Vec<u8>> = caps.iter().map(|at| {
+            let mut out = Vec::new();
+            delta::cap(&mut out, epoch, *at);
+            out
+        }).chain(history).collect();
+        let turns = turns % all.len();
+        all.rotate_left(turns);
+        let joined = all.into_iter().reduce(|a, b| join(&a, &b)).expect("not empty");
+        let (joined, cap) = (parse(&joined), caps.into_iter().min().unwrap_or(NEVER));
+        prop_assert!(!joined.is_live(cap));
+        prop_assert!(joined.is_dead() || joined.cap() <= cap && !joined.is_live(joined.cap()));
+    }
 
     #[test]
     fn any_order_doubling_and_grouping_of_a_history_gives_the_same_bytes(

@@ -32,7 +32,13 @@ fn headers() {
     refuse("10 EPOCH 050000000000", "a deadline without a stamp");
     refuse("11 EPOCH 050000000000", "a deadline without a stamp");
     refuse("20 EPOCH", "a deadline without a stamp");
-    refuse("c0 EPOCH", "its horizon's form is unknown");
+    refuse("c0 EPOCH", "it ends early");
+    refuse("c0 EPOCH 03 050000000000", "its horizon's form is unknown");
+    refuse(
+        "d8 EPOCH LATER 060000000000 00 050000000000",
+        "the deadline is after the cap",
+    );
+    refuse("c5 EPOCH 00 050000000000", "dead, with a cap");
     refuse(
         "80 EPOCH 000000000000",
         "the horizon is not after the deadline",
