@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod ask;
+mod bucket;
 mod client;
 mod dev;
 mod export;
@@ -63,6 +64,8 @@ enum Command {
     Quorum(quorum::ShowQuorum),
     /// Show the nodes: up or down, load, memory
     Status(status::Status),
+    /// Show and change buckets: the rules for keys that share a prefix
+    Bucket(bucket::Bucket),
     /// Compare replicas now and repair what differs
     Repair(repair::Repair),
     /// Print a node's own records, or part of them
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Ring(ring) => client::block_on(ring.run()),
         Command::Quorum(quorum) => client::block_on(quorum.run()),
         Command::Status(status) => client::block_on(status.run()),
+        Command::Bucket(bucket) => client::block_on(bucket.run()),
         Command::Repair(repair) => client::block_on(repair.run()),
         Command::Export(export) => client::block_on(export.run()),
         Command::Leave(leave) => client::block_on(leave.run()),

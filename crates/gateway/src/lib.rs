@@ -13,6 +13,7 @@
 //! cluster mode.
 
 mod auth;
+mod bucket_view;
 mod error;
 pub use error::{ErrorBody, Refusal, refusal};
 

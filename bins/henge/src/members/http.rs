@@ -20,14 +20,14 @@ const PROBE: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_secs(2);
 
 /// One node's HTTP door.
-pub(super) struct HttpDoor {
-    pub(super) address: String,
-    pub(super) password: Option<String>,
+pub(crate) struct HttpDoor {
+    pub(crate) address: String,
+    pub(crate) password: Option<String>,
 }
 
 impl HttpDoor {
     /// The door of another node of the same cluster.
-    pub(super) fn at(&self, address: &str) -> Self {
+    pub(crate) fn at(&self, address: &str) -> Self {
         Self {
             address: address.to_owned(),
             password: self.password.clone(),
@@ -38,8 +38,21 @@ impl HttpDoor {
     ///
     /// # Errors
     /// The words of a refusal; what stands at the address if it is no HTTP door.
-    pub(super) async fn ask(&self, verb: &str, path: &str) -> anyhow::Result<Value> {
-        let answer = self.exchange(verb, path).await?;
+    pub(crate) async fn ask(&self, verb: &str, path: &str) -> anyhow::Result<Value> {
+        self.ask_with(verb, path, "").await
+    }
+
+    /// The same, of a request that has a body.
+    ///
+    /// # Errors
+    /// As of [`ask`](Self::ask).
+    pub(crate) async fn ask_with(
+        &self,
+        verb: &str,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<Value> {
+        let answer = self.exchange(verb, path, body).await?;
         let Some((head, body)) = answer
             .split_once("\r\n\r\n")
             .filter(|(head, _)| head.starts_with("HTTP/"))
@@ -54,21 +67,23 @@ impl HttpDoor {
     }
 
     /// What the node says of itself; `None` if it does not answer soon.
-    pub(super) async fn glance(&self) -> Option<Value> {
+    pub(crate) async fn glance(&self) -> Option<Value> {
         let said = timeout(GLANCE, self.ask("GET", "/v1/members")).await;
         said.ok()?.ok()
     }
 
     /// What the door answers, whatever that is; nothing if it closes the connection.
-    async fn exchange(&self, verb: &str, path: &str) -> anyhow::Result<String> {
+    async fn exchange(&self, verb: &str, path: &str, body: &str) -> anyhow::Result<String> {
         let mut request = format!(
-            "{verb} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n",
-            self.address
+            "{verb} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {}\r\n",
+            self.address,
+            body.len()
         );
         if let Some(password) = &self.password {
             request.push_str(&format!("Authorization: Bearer {password}\r\n"));
         }
         request.push_str("\r\n");
+        request.push_str(body);
         let mut stream = TcpStream::connect(&self.address)
             .await
             .with_context(|| format!("no node at {}", self.address))?;
@@ -115,7 +130,7 @@ fn reason(body: &str) -> String {
 }
 
 /// A text as it stands in a query (RFC 3986, section 2).
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
             char::from(byte).to_string()

@@ -8,7 +8,7 @@ use clap::Args;
 use futures::future::join_all;
 use serde_json::Value;
 
-mod http;
+pub(crate) mod http;
 mod plan;
 mod progress;
 

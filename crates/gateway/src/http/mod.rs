@@ -6,6 +6,7 @@
 //! | `GET PUT PATCH DELETE /v1/buckets/{bucket}/keys/{key}` | one key; see [`keys`] |
 //! | `POST /v1/buckets/{bucket}/keys/{key}/touch?ttl_ms=` | its deadline |
 //! | `GET DELETE /v1/principals/{principal}/sessions` | all sessions of one user; see [`principals`] |
+//! | `GET /v1/buckets`, `GET PUT DELETE /v1/buckets/{bucket}?apply=` | the rules of buckets |
 //! | `GET /v1/ring`, `/v1/members`, `/v1/explain/{key}` | placement, reachability, each replica's copy |
 //! | `GET /v1/quorum` | what each R and W costs and risks |
 //! | `GET POST /v1/repair`, `GET /v1/export`, `/v1/changes` | anti-entropy; this node's own records |
@@ -34,6 +35,7 @@ mod admin;
 mod answer;
 mod bearer;
 mod body;
+mod buckets;
 mod dashboard;
 mod keys;
 mod members;
@@ -78,6 +80,11 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
             "/v1/principals/{principal}/sessions",
             get(principals::sessions).delete(principals::logout_all),
         )
+        .route("/v1/buckets", get(buckets::list))
+        .route(
+            "/v1/buckets/{bucket}",
+            get(buckets::show).put(buckets::set).delete(buckets::remove),
+        )
         .route("/v1/ring", get(admin::ring))
         .route("/v1/members", get(admin::members))
         .route("/v1/members/{change}", post(members::change))
@@ -111,8 +118,9 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
 async fn count(State(door): State<Door>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
         path if path.starts_with("/v1/buckets/") && path.ends_with("/touch") => "touch",
-        path if path.starts_with("/v1/buckets/") => "keys",
         path if path.starts_with("/v1/principals/") => "principals",
+        path if path.starts_with("/v1/buckets/") && path.contains("/keys/") => "keys",
+        path if path.starts_with("/v1/buckets") => "buckets",
         path if path.starts_with("/v1/explain/") => "explain",
         "/v1/ring" => "ring",
         "/v1/members" => "members",
