@@ -1,6 +1,7 @@
 //! Real processes on this machine: `henge serve`, killed and started again, joined and left, seen
 //! only through their doors and the operator's commands.
 
+mod buckets;
 mod doors;
 mod elastic;
 mod failures;
