@@ -92,6 +92,12 @@ pub enum BadBucket {
         /// Its length in bytes.
         length: usize,
     },
+    /// A prefix begins like the keys that nodes keep for themselves.
+    #[error("the prefix {prefix:?} begins with a NUL, as keys do that nodes keep for themselves")]
+    Internal {
+        /// The prefix.
+        prefix: String,
+    },
     /// A prefix stands twice in one definition.
     #[error("the prefix {prefix:?} is given twice")]
     Twice {
@@ -215,6 +221,10 @@ impl BucketDefinition {
                     prefix: prefix.chars().take(MAX_PREFIX).collect(),
                     length: prefix.len(),
                 });
+            }
+            if prefix.starts_with('\0') {
+                let prefix = prefix.clone();
+                return Err(BadBucket::Internal { prefix });
             }
             if self.prefixes[..at].contains(prefix) {
                 let prefix = prefix.clone();

@@ -143,7 +143,7 @@ fn bad_definitions_are_told_with_their_numbers() {
         bucket.check().map_err(|error| error.to_string())
     };
     assert_eq!(session().check(), Ok(()));
-    let wrong: [(fn(&mut BucketDefinition), &str); 10] = [
+    let wrong: [(fn(&mut BucketDefinition), &str); 11] = [
         (|it| it.name = "Sessions".into(), "unlike \"Sessions\""),
         (|it| it.name.clear(), "1 to 64 small letters"),
         (|it| it.prefixes = vec!["p".repeat(129)], "has 129"),
@@ -151,6 +151,7 @@ fn bad_definitions_are_told_with_their_numbers() {
             |it| it.prefixes = vec!["x".into(), "x".into()],
             "given twice",
         ),
+        (|it| it.prefixes = vec!["\0p".into()], "begins with a NUL"),
         (|it| it.r = Some(0), "r must be 1 to 7, not 0"),
         (|it| it.w = Some(8), "w must be 1 to 7, not 8"),
         (
