@@ -19,6 +19,7 @@ mod departed;
 mod forwarded;
 mod full;
 mod handing_over;
+mod logins;
 mod misses;
 mod principals;
 mod pulled;

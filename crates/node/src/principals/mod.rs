@@ -29,6 +29,8 @@ mod login;
 pub use login::Login;
 
 mod owner;
+#[cfg(test)]
+pub(crate) use owner::OWNER_FIELD;
 pub(crate) use owner::{Owner, visible};
 
 mod service;
