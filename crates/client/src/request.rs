@@ -203,6 +203,7 @@ pub struct Write<'c> {
     pub(crate) condition: Option<&'static str>,
     pub(crate) context: Option<String>,
     pub(crate) token: bool,
+    pub(crate) principal: Option<Bytes>,
     pub(crate) idempotent: bool,
 }
 
@@ -280,6 +281,13 @@ impl Write<'_> {
         self
     }
 
+    /// Makes this write a login: the session is this user's, is among their [`Client::sessions`] until
+    /// it ends, and [`Client::logout_all`] ends it. Of a set or of fields, without a condition.
+    pub fn principal(mut self, principal: impl AsRef<[u8]>) -> Self {
+        self.principal = Some(Bytes::copy_from_slice(principal.as_ref()));
+        self
+    }
+
     /// Says that doing this write twice is as good as once, so that it may be repeated even when
     /// nobody knows whether it happened.
     pub fn idempotent(mut self) -> Self {
@@ -323,6 +331,9 @@ impl Write<'_> {
         if self.token {
             args.word("TOKEN");
         }
+        if let Some(principal) = &self.principal {
+            args.word("PRINCIPAL").bytes(principal);
+        }
         if let Change::Fields(fields) = &self.change {
             args.word("FIELDS");
             fields.iter().for_each(|(field, value)| {
@@ -338,6 +349,9 @@ impl Write<'_> {
             return Err(Error::Refused(
                 "plain Redis has no causal contexts".to_owned(),
             ));
+        }
+        if self.principal.is_some() {
+            return Err(Error::Refused("plain Redis has no principals".to_owned()));
         }
         let mut args = match &self.change {
             Change::Set(value) => {
