@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Times are milliseconds. A client is a session. The answer stands after the colon: `ok`, `failed`
-//! or `unknown`; for a read what it showed, or `nothing`. `as` names a read, so that `ctx=` can
-//! refer to its context. `until=` is a deadline. `r=`, `w=`, `n=`, `strict` and `sloppy` override
+//! or `unknown`; for a read what it showed, or `nothing`. `as` names an operation, so that `ctx=`
+//! can refer to the context that came with it, a write of a read or a read of a write. `until=` is a deadline. `r=`, `w=`, `n=`, `strict` and `sloppy` override
 //! the quorum of one operation (strict 2 of 3). The other lines are `phase NAME TIME`,
 //! `fault NAME fired=COUNT`, `replica KEY NODE owner|stranger DIGEST|nothing`, `hints NODE COUNT`,
 //! `limit NAME VALUE`, `expect good` or `expect CODE…`, and comments after `#`.
@@ -71,7 +71,7 @@ struct Parser {
     transcript: Transcript,
     elements: HashMap<String, Element>,
     clients: HashMap<String, u32>,
-    reads: HashMap<String, OpId>,
+    named: HashMap<String, OpId>,
     next: OpId,
 }
 
@@ -120,7 +120,7 @@ impl Parser {
             .map(|label| self.label(&label))
             .transpose()?;
         let action = match *verb {
-            "get" => Action::Get,
+            "get" => context.map_or(Action::Get, |write| Action::GetAfter { write }),
             "put" => Action::Put {
                 element: element.ok_or("expected an element")?,
                 context,
@@ -153,7 +153,7 @@ impl Parser {
             shown => (shown, None),
         };
         if let Some(label) = label {
-            self.reads.insert(label.to_owned(), id);
+            self.named.insert(label.to_owned(), id);
         }
         match shown {
             ["ok" | "nothing"] => Outcome::Ok { values: Vec::new() },
@@ -173,15 +173,15 @@ impl Parser {
         *self.elements.entry(name.to_owned()).or_insert(next)
     }
 
-    /// A read's number; a name that no read has refers to no operation at all.
+    /// The number of what is called so; `nowhere` refers to no operation at all.
     fn label(&self, label: &str) -> Parsed<OpId> {
         if label == "nowhere" {
             return Ok(0);
         }
-        self.reads
+        self.named
             .get(label)
             .copied()
-            .ok_or_else(|| format!("no read is called {label:?}"))
+            .ok_or_else(|| format!("nothing is called {label:?}"))
     }
 }
 
