@@ -14,6 +14,7 @@ pub mod exam;
 pub mod fuzz;
 pub mod l2;
 pub mod l3;
+pub mod logout;
 pub mod seeds;
 pub mod sim;
 pub mod transitions;

@@ -35,6 +35,15 @@ pub struct Panicked {
 }
 
 impl<const COUNT: u64> Seeds<COUNT> {
+    /// The first of these, no more than so many.
+    #[must_use]
+    pub fn at_most(&self, seeds: u64) -> Self {
+        Self {
+            seeds: self.seeds.min(seeds),
+            ..self.clone()
+        }
+    }
+
     /// Runs each seed once; the verdicts, in the order in which threads came to them.
     ///
     /// # Errors
