@@ -1,3 +1,5 @@
+//! Buckets: built in, defined by the log, and found by their prefixes.
+
 use std::collections::BTreeSet;
 
 use henge_ring::{BucketDefinition, BucketDefinitions};

@@ -9,13 +9,13 @@ use henge_ring::MAX_SIBLINGS;
 use henge_rpc::Message;
 use henge_store::{Decision, Key, StoreError};
 use henge_versioning::{
-    ActorId, Clock, Context, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
+    ActorId, Clock, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
 };
 
 use super::{
     Engine, Now, Placement, Slot,
     coordinate_read::Answer,
-    operation::{Asker, InFlight, Then, Writing, failed, receipt_of},
+    operation::{Asker, InFlight, Then, Writing, failed, receipt_of, written_by},
     principals::Shown,
     rules::{self, Effect, Facts, When},
 };
@@ -132,7 +132,7 @@ impl Engine {
             asker,
             write,
             done,
-            written: if asker.receipt { self.written() } else { None },
+            written: asker.receipt.then(|| written_by(&self.delta)).flatten(),
             key: Vec::new(),
             deadline_ms: now.mono_ms + u64::from(consistency.deadline_ms()),
             consistency: *consistency,
@@ -142,13 +142,6 @@ impl Engine {
         }
         let deadline_ms = writing.deadline_ms;
         self.replicate(now, writing, request.key, deadline_ms);
-    }
-
-    /// What the delta in the buffer writes, for the receipt.
-    #[cold]
-    fn written(&self) -> Option<Box<Context>> {
-        let delta = RecordRef::parse(&self.delta).ok()?;
-        Context::of(delta).map(Box::new)
     }
 
     /// The write of a request whose record has just been read at quorum.
@@ -652,21 +645,4 @@ pub(super) fn write_failure(error: WriteError, why: Shortage) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_after_the_newest_is_found_or_there_is_none() {
-        let now = Now {
-            mono_ms: 1,
-            mono_sub_us: 0,
-            wall_ms: 1,
-        };
-        let clock = Clock::new(500);
-        for newest in [0, 1 << 40, u64::MAX - 1] {
-            let after = next_after(&clock, HlcTime(newest), now);
-            assert!(after.is_some_and(|after| after.0 > newest), "{newest}");
-        }
-        assert_eq!(next_after(&clock, HlcTime(u64::MAX), now), None);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use henge_coordinator::{Consistency, Held, Read, Write};
 use henge_ring::NodeId;
-use henge_versioning::Context;
+use henge_versioning::{Context, RecordRef};
 
 use super::{Ticket, peers::Slot, probing::Probing};
 use crate::{Done, Operation, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Request};
@@ -100,6 +100,13 @@ pub(super) fn is_read(request: &Request<'_>) -> bool {
         request.operation,
         Operation::Get | Operation::GetAfter { .. }
     )
+}
+
+/// What a delta writes, for the receipt.
+#[cold]
+pub(super) fn written_by(delta: &[u8]) -> Option<Box<Context>> {
+    let delta = RecordRef::parse(delta).ok()?;
+    Context::of(delta).map(Box::new)
 }
 
 /// The receipt in the node's own terms.
