@@ -46,6 +46,16 @@ pub enum Operation<'a> {
         /// What becomes of the deadline.
         expiry: Expiry,
     },
+    /// Set one field if it still has the value that the writer saw; the other fields and the deadline
+    /// stay. Compare and set for one field: changes to others do not get in its way.
+    ReplaceField {
+        /// The field.
+        name: &'a [u8],
+        /// What the writer saw there; `None`: no such field.
+        before: Option<&'a [u8]>,
+        /// The new value.
+        after: &'a [u8],
+    },
     /// Destroy: a session that is destroyed never comes back.
     Delete {
         /// Only if.
@@ -76,7 +86,7 @@ pub enum Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// When it applies.
+    /// When it applies; what a field must hold stands in the operation itself.
     pub fn condition(&self) -> Condition {
         match self {
             Self::Put { condition, .. }
@@ -85,9 +95,16 @@ impl Operation<'_> {
             Self::Get
             | Self::GetAfter { .. }
             | Self::PutFields { .. }
+            | Self::ReplaceField { .. }
             | Self::PutSibling { .. }
             | Self::DeleteSiblings { .. } => Condition::Always,
         }
+    }
+
+    /// Whether it depends on what is there: such a write has one decider per key, and its outcome
+    /// carries the record before.
+    pub fn is_conditional(&self) -> bool {
+        matches!(self, Self::ReplaceField { .. }) || self.condition() != Condition::Always
     }
 
     /// Bytes of value it carries.
@@ -98,6 +115,7 @@ impl Operation<'_> {
                 .iter()
                 .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
                 .sum(),
+            Self::ReplaceField { name, after, .. } => name.len() + after.len(),
             Self::Get
             | Self::GetAfter { .. }
             | Self::Delete { .. }

@@ -220,7 +220,7 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
     } else {
         Condition::Absent
     };
-    let operation = match choice % 8 {
+    let operation = match choice % 9 {
         0 => Operation::Get,
         1 => Operation::GetAfter {
             context: Box::new(Context::decode(value).unwrap_or_default()),
@@ -235,6 +235,11 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
                 .into_iter()
                 .collect(),
             expiry,
+        },
+        8 => Operation::ReplaceField {
+            name: b"f",
+            before: Some(value),
+            after: value,
         },
         4 => Operation::Delete { condition },
         5 => Operation::Expire {

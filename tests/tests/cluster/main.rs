@@ -2,6 +2,7 @@
 //! only through their doors and the operator's commands.
 
 mod buckets;
+mod changes;
 mod doors;
 mod elastic;
 mod failures;

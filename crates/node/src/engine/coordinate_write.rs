@@ -375,7 +375,7 @@ impl Engine {
     ) -> Result<Local, StoreError> {
         let bucket = self.buckets.of(key.bytes);
         let is_index = principals::is_index(key.bytes);
-        let wants_before = is_index || request.operation.condition() != Condition::Always;
+        let wants_before = is_index || request.operation.is_conditional();
         let (clock, actor) = (&self.parts.clock, self.actor);
         let sibling_actor = || {
             ActorId::derive_fresh(

@@ -53,6 +53,14 @@ enum WireOperation<'a> {
         #[serde(borrow, with = "serde_bytes")]
         context: &'a [u8],
     },
+    ReplaceField {
+        #[serde(borrow, with = "serde_bytes")]
+        name: &'a [u8],
+        #[serde(borrow)]
+        before: Option<&'a serde_bytes::Bytes>,
+        #[serde(borrow, with = "serde_bytes")]
+        after: &'a [u8],
+    },
 }
 
 /// [`Outcome`] on the wire. Behind it lies, if there is one, the context of what was written.
@@ -98,6 +106,15 @@ pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
                 })
                 .collect(),
             expiry: *expiry,
+        },
+        Operation::ReplaceField {
+            name,
+            before,
+            after,
+        } => WireOperation::ReplaceField {
+            name,
+            before: before.map(serde_bytes::Bytes::new),
+            after,
         },
         Operation::Delete { condition } => WireOperation::Delete {
             condition: *condition,
@@ -151,6 +168,15 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
                 .map(|(name, value)| (&name[..], value.map(|value| &value[..])))
                 .collect::<FieldWrites<'_>>(),
             expiry,
+        },
+        WireOperation::ReplaceField {
+            name,
+            before,
+            after,
+        } => Operation::ReplaceField {
+            name,
+            before: before.map(|value| &value[..]),
+            after,
         },
         WireOperation::Delete { condition } => Operation::Delete { condition },
         WireOperation::Expire { at, condition } => Operation::Expire { at, condition },

@@ -64,17 +64,13 @@ pub(super) fn reads_first(
         }
         Operation::Expire { condition, .. } => *condition != Condition::Always || !live_here,
         Operation::PutFields { .. } => !live_here,
+        Operation::ReplaceField { .. } => true,
     }
 }
 
 /// Whether one coordinator per key must decide it: its first reachable primary.
 pub(super) fn needs_one_decider(operation: &Operation<'_>) -> bool {
-    match operation {
-        Operation::Put { condition, .. }
-        | Operation::Delete { condition }
-        | Operation::Expire { condition, .. } => *condition != Condition::Always,
-        _ => false,
-    }
+    operation.is_conditional()
 }
 
 /// Decides a write to a principal's index: entries, or the end of its life.
@@ -141,6 +137,11 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
             condition,
         } => facts.put(value, *expiry, *condition, out),
         Operation::PutFields { fields, expiry } => facts.put_fields(fields, *expiry, out),
+        Operation::ReplaceField {
+            name,
+            before,
+            after,
+        } => facts.replace_field(name, *before, after, out),
         Operation::Delete { condition } => facts.delete(*condition, out),
         Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
         Operation::Get
@@ -273,6 +274,20 @@ impl<'a> Facts<'a> {
             }
         }
         Effect::Apply
+    }
+
+    fn replace_field(
+        &self,
+        name: &[u8],
+        before: Option<&[u8]>,
+        after: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Effect {
+        let present = self.live().and_then(|record| record.field(name));
+        if !self.is_destroyed() && present != before {
+            return Effect::Decline;
+        }
+        self.put_fields(&[(name, Some(after))], Expiry::Keep, out)
     }
 
     fn delete(&self, condition: Condition, out: &mut Vec<u8>) -> Effect {

@@ -73,11 +73,13 @@ pub(crate) fn refuse_reserved(request: &Request<'_>) -> Result<(), Failure> {
         let text = "keys that begin with a zero byte and 'principal:' are the cluster's own";
         return Err(Failure::Invalid(text.to_owned()));
     }
-    let Operation::PutFields { fields, .. } = &request.operation else {
-        return Ok(());
+    let reserved = |name: &[u8]| name.starts_with(RESERVED_FIELDS);
+    let names_one = match &request.operation {
+        Operation::PutFields { fields, .. } => fields.iter().any(|(name, _)| reserved(name)),
+        Operation::ReplaceField { name, .. } => reserved(name),
+        _ => false,
     };
-    let reserved = |(name, _): &(&[u8], _)| name.starts_with(RESERVED_FIELDS);
-    match fields.iter().any(reserved) {
+    match names_one {
         true => Err(Failure::Invalid(
             "names that begin with two zero bytes are the cluster's own".to_owned(),
         )),

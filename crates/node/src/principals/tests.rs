@@ -248,6 +248,15 @@ fn only_the_node_itself_may_name_what_is_reserved() {
             Err(Failure::Invalid(_))
         ));
     }
+    let replaced = Request {
+        operation: Operation::ReplaceField {
+            name: b"\0\0principal",
+            before: None,
+            after: b"x",
+        },
+        ..request(b"sess:1", b"")
+    };
+    assert!(refuse_reserved(&replaced).is_err());
     assert!(index_key(&[]).is_err() && index_key(&[0; MAX_PRINCIPAL + 1]).is_err());
     assert!(is_index(
         &index_key(&[0xff; MAX_PRINCIPAL]).expect("short enough")

@@ -12,7 +12,7 @@ use super::Stepper;
 use crate::resp::{reply::Reply, shape::live};
 
 /// Rounds before a command gives up: with so many, others are changing the key all the time.
-const ROUNDS: usize = 64;
+pub(super) const ROUNDS: usize = 64;
 
 /// What a command makes of the old value.
 pub(super) enum Change {
@@ -87,10 +87,13 @@ impl Stepper {
             };
             present = done;
         }
-        Err(Reply::error(
-            "BUSY others keep changing this key; nothing was done",
-        ))
+        Err(busy())
     }
+}
+
+/// After so many [`ROUNDS`].
+pub(super) fn busy() -> Reply {
+    Reply::error("BUSY others keep changing this key; nothing was done")
 }
 
 /// The condition that a key still holds this record.
@@ -102,6 +105,6 @@ pub(super) fn unchanged(record: Option<&RecordRef<'_>>) -> Condition {
 
 /// Whether there is nothing to try again. A write that a destroyed session absorbed is answered as
 /// though it were done: `HENGE.SET` tells the difference to clients that ask.
-fn is_settled(done: &Done) -> bool {
+pub(super) fn is_settled(done: &Done) -> bool {
     done.applied || done.absorbed
 }

@@ -10,7 +10,7 @@ use henge_versioning::RecordRef;
 
 use super::{
     Call, Plan, Planned, Stepper,
-    change::unchanged,
+    change::{ROUNDS, busy, is_settled, unchanged},
     numbers::{hash_plus, plus_float},
     parse::{float, integer},
     scan::{ScanOptions, cursor},
@@ -29,9 +29,14 @@ pub(super) async fn read(
     wanted: Kind,
 ) -> Result<Option<Vec<u8>>, Reply> {
     let done = steps.call(key, Operation::Get).await?;
-    match live(done.record.as_deref(), steps.node.wall_ms()) {
+    of_kind(done.record, steps.node.wall_ms(), wanted)
+}
+
+/// What is live of a record, which must be of one kind.
+fn of_kind(found: Option<Vec<u8>>, now_ms: u64, wanted: Kind) -> Result<Option<Vec<u8>>, Reply> {
+    match live(found.as_deref(), now_ms) {
         None => Ok(None),
-        Some(record) if kind(&record) == wanted => Ok(done.record),
+        Some(record) if kind(&record) == wanted => Ok(found),
         Some(_) => Err(Reply::error(WRONG_TYPE)),
     }
 }
@@ -246,9 +251,9 @@ pub(super) fn hincrbyfloat<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'
     })
 }
 
-/// Sets field number 2 to what `make` makes of its old value. Other fields are left alone, so
-/// there is no compare-and-set here: of two changes to the *same* field at the same time the later
-/// one counts.
+/// Sets field number 2 to what `make` makes of its old value, if it still has that value when the key's
+/// decider looks; else once more with the value that is there now. Changes to other fields do not get
+/// in the way, and none to this one is lost but across a partition (see [`super::change`]).
 fn set_from_old<'a>(
     call: &mut Call<'_>,
     args: Args<'a>,
@@ -258,13 +263,26 @@ fn set_from_old<'a>(
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
         let set = async {
-            let present = read(&steps, args.at(1), Kind::Hash).await?;
-            let (value, reply) = make(field(&record(&present), args.at(2)), args)?;
-            if let Some(value) = value {
-                let writes = [(args.at(2), Some(value.as_slice()))].into_iter().collect();
-                write(&steps, args.at(1), writes).await?;
+            let (key, name) = (args.at(1), args.at(2));
+            let mut present = read(&steps, key, Kind::Hash).await?;
+            for _ in 0..ROUNDS {
+                let before = field(&record(&present), name);
+                let (after, reply) = make(before, args)?;
+                let Some(after) = after else {
+                    return Ok(reply);
+                };
+                let replace = Operation::ReplaceField {
+                    name,
+                    before,
+                    after: &after,
+                };
+                let done = steps.call(key, replace).await?;
+                if is_settled(&done) {
+                    return Ok(reply);
+                }
+                present = of_kind(done.record, steps.node.wall_ms(), Kind::Hash)?;
             }
-            Ok(reply)
+            Err(busy())
         };
         set.await.unwrap_or_else(|error: Reply| error)
     })))

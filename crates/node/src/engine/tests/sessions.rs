@@ -225,3 +225,50 @@ fn what_a_later_life_overrules_is_not_acknowledged() {
     );
     assert!((1..=3).all(|node| cluster.get(node, "sess:k").is_none()));
 }
+
+/// Sets a field by way of one node if it still has a value; says whether it had.
+fn replace(cluster: &mut Cluster, node: u8, before: Option<&[u8]>, after: &[u8]) -> bool {
+    let (name, key) = (&b"n"[..], "sess:n");
+    let operation = Operation::ReplaceField {
+        name,
+        before,
+        after,
+    };
+    cluster.run(node, key, operation).expect("decided").applied
+}
+
+#[test]
+fn a_field_is_replaced_only_while_it_has_the_value_that_was_seen() {
+    let mut cluster = Cluster::new(3);
+    assert!(replace(&mut cluster, 1, None, b"1"));
+    // Another node saw it absent too, and is told of what is there by now.
+    assert!(!replace(&mut cluster, 2, None, b"1"));
+    assert!(replace(&mut cluster, 2, Some(b"1"), b"2"));
+    assert!(!replace(&mut cluster, 3, Some(b"1"), b"2"));
+    let fields = FieldWrites::from_slice(&[(&b"other"[..], Some(&b"x"[..]))]);
+    let expiry = Expiry::Keep;
+    let other = Operation::PutFields { fields, expiry };
+    cluster.run(1, "sess:n", other).expect("written");
+    assert!(replace(&mut cluster, 3, Some(b"2"), b"3"));
+    let found = cluster.found(2, "sess:n");
+    let record = RecordRef::parse(&found).expect("a record");
+    assert_eq!(record.field(b"n"), Some(&b"3"[..]));
+    assert_eq!(record.field(b"other"), Some(&b"x"[..]));
+}
+
+#[test]
+fn a_field_of_a_destroyed_session_is_not_replaced() {
+    let mut cluster = Cluster::new(3);
+    assert!(replace(&mut cluster, 1, None, b"1"));
+    let condition = Condition::Always;
+    let logout = Operation::Delete { condition };
+    cluster.run(2, "sess:n", logout).expect("destroyed");
+    let operation = Operation::ReplaceField {
+        name: b"n",
+        before: Some(b"1"),
+        after: b"2",
+    };
+    let done = cluster.run(3, "sess:n", operation).expect("answered");
+    assert!(done.absorbed && !done.applied);
+    assert!(cluster.get(1, "sess:n").is_none());
+}

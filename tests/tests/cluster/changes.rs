@@ -1,0 +1,89 @@
+//! Many clients change one session at once, through every node: nothing of it may be lost.
+//!
+//! `loadgen/lost-changes.py` makes the same changes, also as clients of a store of whole values do.
+
+use crate::{
+    doors::{Reply, Resp},
+    nodes::Cluster,
+};
+
+const CLIENTS: usize = 50;
+const EACH: usize = 20;
+
+/// Every client makes its changes, all clients at once, spread over the nodes; what they were answered.
+fn at_once(cluster: &Cluster, change: impl Fn(&mut Resp, usize) -> Reply + Sync) -> Vec<Reply> {
+    let together = std::sync::Barrier::new(CLIENTS);
+    let client = |number: usize| {
+        let mut client = cluster.resp(number % 3);
+        together.wait();
+        let numbers = number * EACH..(number + 1) * EACH;
+        numbers
+            .map(|it| change(&mut client, it))
+            .collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let start = |number| scope.spawn(move || client(number));
+        let clients: Vec<_> = (0..CLIENTS).map(start).collect();
+        let ended = clients.into_iter().map(|it| it.join());
+        ended.flat_map(|it| it.expect("it is answered")).collect()
+    })
+}
+
+#[test]
+fn a_thousand_changes_of_different_fields_lose_nothing() {
+    let cluster = Cluster::start(3);
+    let set = |client: &mut Resp, number: usize| {
+        client.call(&["HSET", "sess:fields", &format!("f{number}"), "changed"])
+    };
+    let answers = at_once(&cluster, set);
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|it| **it != Reply::Integer(1))
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    for node in 0..3 {
+        let there = cluster.resp(node).call(&["HLEN", "sess:fields"]);
+        assert_eq!(
+            there,
+            Reply::Integer((CLIENTS * EACH) as i64),
+            "node {node}"
+        );
+    }
+}
+
+/// Beside the counts other fields of the same session change, which must not get in their way.
+#[test]
+fn a_thousand_increments_lose_nothing() {
+    let cluster = Cluster::start(3);
+    let count = |client: &mut Resp, number: usize| {
+        if number.is_multiple_of(EACH) {
+            client.call(&["HSET", "sess:counts", &format!("f{number}"), "changed"]);
+        }
+        match number % 2 {
+            0 => client.call(&["HINCRBY", "sess:counts", "count", "1"]),
+            _ => client.call(&["INCR", "sess:count"]),
+        }
+    };
+    let answers = at_once(&cluster, count);
+    // Each that was answered with a number was carried out, and no number was given out twice.
+    let mut numbers: Vec<i64> = answers
+        .iter()
+        .filter_map(|it| match it {
+            Reply::Integer(number) => Some(*number),
+            _ => None,
+        })
+        .collect();
+    assert!(numbers.len() > CLIENTS * EACH / 2, "{answers:?}");
+    let counted = |words: &[&str]| match cluster.resp(0).call(words) {
+        Reply::Bulk(number) => number.parse::<usize>().expect("a number"),
+        other => panic!("{other:?}"),
+    };
+    let total = counted(&["HGET", "sess:counts", "count"]) + counted(&["GET", "sess:count"]);
+    assert!(total >= numbers.len(), "{total} of {}", numbers.len());
+    numbers.sort_unstable();
+    let thrice = numbers.windows(3).find(|it| it[0] == it[2]);
+    assert_eq!(
+        thrice, None,
+        "two counters, and a number was given out thrice"
+    );
+}
