@@ -22,11 +22,34 @@ fn is_everywhere(cluster: &Cluster, name: &str, rule: &str, wanted: &Value) {
     }
 }
 
+/// Data threads take the log's rules over a tick after the node knows them; a node spreads its
+/// connections over its threads, so that these reach each of them.
+fn is_taken_over(cluster: &Cluster, round: &str) {
+    let mut attempt = 0;
+    for node in cluster.running() {
+        wait("every data thread works by the rules", || {
+            let lives = |connection: u32| {
+                attempt += 1;
+                let key = format!("adm:probe-{round}{attempt}");
+                let mut client = cluster.resp(node);
+                assert_eq!(
+                    client.call(&["SET", &key, "v"]),
+                    Reply::text("OK"),
+                    "{connection}"
+                );
+                client.call(&["TTL", &key]) != Reply::Integer(-1)
+            };
+            (0..4).map(lives).filter(|lives| *lives).count() == 4
+        });
+    }
+}
+
 /// Through each node's doors: a new session gets the bucket's lifetimes, and a destroyed one refuses
 /// writes in words.
-fn is_obeyed(cluster: &Cluster) {
+fn is_obeyed(cluster: &Cluster, round: &str) {
+    is_taken_over(cluster, round);
     for node in cluster.running() {
-        let (key, path) = (format!("adm:{node}"), "/v1/buckets/admins/keys");
+        let (key, path) = (format!("adm:{round}{node}"), "/v1/buckets/admins/keys");
         let mut client = cluster.resp(node);
         assert_eq!(client.call(&["SET", &key, "v"]), Reply::text("OK"));
         let Reply::Integer(ttl) = client.call(&["TTL", &key]) else {
@@ -43,7 +66,7 @@ fn is_obeyed(cluster: &Cluster) {
             Reply::Error(text) => assert!(text.starts_with("DEAD "), "{text}"),
             other => panic!("{other:?}"),
         }
-        let late = cluster.http(node, "PUT", &format!("{path}/{node}"), "late");
+        let late = cluster.http(node, "PUT", &format!("{path}/{round}{node}"), "late");
         assert_eq!(late.0, 410, "{}", late.1);
         let long = cluster.http(node, "PUT", &format!("{path}/long"), &"x".repeat(1_025));
         assert!(
@@ -85,19 +108,30 @@ fn a_bucket_set_at_one_node_is_obeyed_by_all_and_by_one_that_joins() {
     is_everywhere(&cluster, "admins", "ttl_ms", &1_800_000.into());
     let status = cluster.json(0, "/v1/members");
     assert_eq!(status["moving"]["partitions"], 0, "nothing moves");
-    is_obeyed(&cluster);
+    is_obeyed(&cluster, "founders");
 
     cluster.join();
     cluster.wait_until_settled(4);
     is_everywhere(&cluster, "admins", "max_value", &1_024.into());
-    is_obeyed(&cluster);
+    is_obeyed(&cluster, "joined");
 
     let refused = |more: &[&str], wanted: &str| {
         let words = set(more);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Ran::refused(&words, &[wanted]);
     };
-    refused(&["--kind", "siblings", "--apply"], "another rule");
+    refused(
+        &[
+            "--kind",
+            "siblings",
+            "--max-lifetime",
+            "none",
+            "--on-dead",
+            "absorb",
+            "--apply",
+        ],
+        "another rule",
+    );
     refused(&["--n", "5"], "N is the cluster's");
     refused(&["--r", "9"], "r must be 1 to 7, not 9");
     refused(&["--ttl", "soon"], "cannot be read");
