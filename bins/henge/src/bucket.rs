@@ -336,7 +336,7 @@ fn duration(ms: u64) -> String {
         ("m", 60_000),
         ("s", 1_000),
     ];
-    let whole = units.iter().find(|(_, unit)| ms % unit == 0);
+    let whole = units.iter().find(|(_, unit)| ms.is_multiple_of(*unit));
     whole.map_or(format!("{ms}ms"), |(name, unit)| {
         format!("{}{name}", ms / unit)
     })

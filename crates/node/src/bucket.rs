@@ -216,6 +216,12 @@ impl Buckets {
         })
     }
 
+    /// The most replicas that a bucket of this kind wants a write to wait for; `None`: none says.
+    pub fn widest_w(&self, kind: Kind) -> Option<u8> {
+        let of_kind = self.iter().filter(|it| it.kind == kind);
+        of_kind.filter_map(|it| it.w).max()
+    }
+
     /// The names of all buckets, sorted.
     pub fn names(&self) -> std::collections::BTreeSet<&str> {
         let names = self.iter().map(|it| it.name.as_str());

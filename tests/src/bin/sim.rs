@@ -70,7 +70,7 @@ impl Options {
         if self.clock_jumps || seed % 4 >= 2 {
             plan = plan.with_clock_jumps();
         }
-        if seed % 5 == 0 {
+        if seed.is_multiple_of(5) {
             plan = plan.with_tokens();
         }
         if self.anti_entropy_alone {

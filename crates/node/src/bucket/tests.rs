@@ -77,8 +77,27 @@ fn a_definition_that_was_shown_can_be_set_again() {
     assert_eq!(buckets.definition("none"), None);
     for name in buckets.names() {
         let shown = buckets.definition(name).expect("it has a name");
-        assert_eq!(with(&[shown.clone()]).definition(name), Some(shown));
+        assert_eq!(
+            with(std::slice::from_ref(&shown)).definition(name),
+            Some(shown)
+        );
     }
+}
+
+#[test]
+fn the_widest_quorum_of_a_kind_is_known() {
+    let wide = |name: &str, prefix, kind, w| BucketDefinition {
+        w: Some(w),
+        ..definition(name, &[prefix], kind)
+    };
+    assert_eq!(with(&[]).widest_w(Kind::Session), None);
+    let buckets = with(&[
+        wide("one", "a:", Kind::Session, 2),
+        wide("two", "b:", Kind::Session, 3),
+        wide("three", "c:", Kind::Register, 5),
+    ]);
+    assert_eq!(buckets.widest_w(Kind::Session), Some(3));
+    assert_eq!(buckets.widest_w(Kind::Siblings), None);
 }
 
 fn any_definition() -> impl Strategy<Value = BucketDefinition> {

@@ -92,7 +92,7 @@ impl LocalNode {
     }
 
     /// Ends every session of a principal. Once this is answered no read with R + W > N (its R, the W of
-    /// `options`) shows any that was acknowledged before; then they are destroyed, as far as that can
+    /// `options`, or the largest that a bucket of sessions has) shows any that was acknowledged before; then they are destroyed, as far as that can
     /// be done now.
     ///
     /// # Errors
@@ -103,7 +103,15 @@ impl LocalNode {
         options: Options,
     ) -> Result<LoggedOut, Failure> {
         let key = index_key(principal)?;
-        let before = self.index(&key, destroy(), options).await?;
+        // A bucket whose reads make do with few replicas wants many for its writes, this one among them.
+        let members = self.ring().members().len() as u64;
+        let widest = self.buckets().widest_w(Kind::Session);
+        let widest = widest.max(Some(self.handle().defaults().w));
+        let everywhere = Options {
+            w: options.w.or(widest.map(|w| u64::from(w).min(members))),
+            ..options
+        };
+        let before = self.index(&key, destroy(), everywhere).await?;
         let known = sessions_of(before.as_deref());
         let requests = known.keys().map(async |key| {
             let request = Request {
