@@ -143,7 +143,8 @@ fn bad_definitions_are_told_with_their_numbers() {
         bucket.check().map_err(|error| error.to_string())
     };
     assert_eq!(session().check(), Ok(()));
-    let wrong: [(fn(&mut BucketDefinition), &str); 11] = [
+    type Spoil = fn(&mut BucketDefinition);
+    let wrong: [(Spoil, &str); 11] = [
         (|it| it.name = "Sessions".into(), "unlike \"Sessions\""),
         (|it| it.name.clear(), "1 to 64 small letters"),
         (|it| it.prefixes = vec!["p".repeat(129)], "has 129"),
