@@ -577,14 +577,16 @@ impl PeerHandler for Shard {
         Box::pin(async move { Bytes::copy_from_slice(&condition.encode()) })
     }
 
-    fn heard_status(&self, peer: NodeId, status: &[u8], round_trip: Duration) {
+    fn heard_status(&self, peer: NodeId, status: &[u8], round_trip: Duration) -> bool {
         let Some(condition) = Condition::decode(status) else {
-            return;
+            return false;
         };
         let round_trip_ms = round_trip.as_millis() as u64;
         let clocks = &self.shared.clocks;
         let is_beyond = clocks.heard(peer, condition.wall_ms, round_trip_ms);
         let mut engine = self.engine.borrow_mut();
         engine.peer_astray(peer, is_beyond || condition.is_astray);
+        // Until the next ping of a link at rest this node would take another one for the decider of keys.
+        condition.is_astray && !is_beyond
     }
 }

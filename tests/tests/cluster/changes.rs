@@ -29,13 +29,21 @@ fn at_once(cluster: &Cluster, change: impl Fn(&mut Resp, usize) -> Reply + Sync)
     })
 }
 
+/// Increments come second. Two nodes took themselves for the decider of a key for seconds after a start:
+/// one had been told by the other that it did not know the time yet, and asked again only with the next
+/// ping, 10 s later on a link at rest. Now it asks until that is settled.
 #[test]
-fn a_thousand_changes_of_different_fields_lose_nothing() {
+fn a_thousand_changes_at_once_lose_nothing() {
     let cluster = Cluster::start(3);
+    different_fields(&cluster);
+    increments(&cluster);
+}
+
+fn different_fields(cluster: &Cluster) {
     let set = |client: &mut Resp, number: usize| {
         client.call(&["HSET", "sess:fields", &format!("f{number}"), "changed"])
     };
-    let answers = at_once(&cluster, set);
+    let answers = at_once(cluster, set);
     let refused: Vec<_> = answers
         .iter()
         .filter(|it| **it != Reply::Integer(1))
@@ -52,9 +60,7 @@ fn a_thousand_changes_of_different_fields_lose_nothing() {
 }
 
 /// Beside the counts other fields of the same session change, which must not get in their way.
-#[test]
-fn a_thousand_increments_lose_nothing() {
-    let cluster = Cluster::start(3);
+fn increments(cluster: &Cluster) {
     let count = |client: &mut Resp, number: usize| {
         if number.is_multiple_of(EACH) {
             client.call(&["HSET", "sess:counts", &format!("f{number}"), "changed"]);
@@ -64,7 +70,7 @@ fn a_thousand_increments_lose_nothing() {
             _ => client.call(&["INCR", "sess:count"]),
         }
     };
-    let answers = at_once(&cluster, count);
+    let answers = at_once(cluster, count);
     // Each that was answered with a number was carried out, and no number was given out twice.
     let mut numbers: Vec<i64> = answers
         .iter()

@@ -46,8 +46,10 @@ pub trait PeerHandler {
     /// What this node says of its condition, at this moment: [`Condition`](crate::Condition).
     fn status(&self, peer: NodeId) -> LocalBoxFuture<'static, Bytes>;
 
-    /// What a peer has just said of its condition, and how long the answer took in all.
-    fn heard_status(&self, peer: NodeId, status: &[u8], round_trip: Duration) {
+    /// What a peer has just said of its condition, and how long the answer took in all. Says whether
+    /// that may be different in a moment, so that it is asked again soon.
+    fn heard_status(&self, peer: NodeId, status: &[u8], round_trip: Duration) -> bool {
         let _ = (peer, status, round_trip);
+        false
     }
 }

@@ -57,18 +57,30 @@ pub(super) async fn keep_alive(link: Rc<Link>, handler: Rc<dyn PeerHandler>) {
     }
 }
 
-/// One ping; a failed one needs no report, the silence will tell. It waits for longer than the
+/// Between two pings of a peer whose condition is about to change, and how many there are in a row: one
+/// that has just started knows what time it is as soon as its peers have told it.
+const AGAIN_AFTER: Duration = Duration::from_millis(10);
+const MOST_AGAIN: usize = 100;
+
+/// One ping, or several until the peer's condition has settled; a failed one needs no report, the silence will tell. It waits for longer than the
 /// silence that ends the link, or the peer would owe nothing any more when that is over.
 fn ping(link: &Rc<Link>, handler: &Rc<dyn PeerHandler>) -> impl Future<Output = ()> + use<> {
     let (link, handler) = (Rc::clone(link), Rc::clone(handler));
     async move {
-        let start = Instant::now();
-        link.pinged.set(Some(start));
-        if let Ok(status) = link.status(2 * link.config.silence).await {
+        for _ in 0..MOST_AGAIN {
+            let start = Instant::now();
+            link.pinged.set(Some(start));
+            let answer = link.status(2 * link.config.silence).await;
+            link.pinged.set(None);
+            let Ok(status) = answer else {
+                return;
+            };
             let round_trip = start.elapsed();
             link.round_trip.set(Some(round_trip));
-            handler.heard_status(link.peer(), &status, round_trip);
+            if !handler.heard_status(link.peer(), &status, round_trip) {
+                return;
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
-        link.pinged.set(None);
     }
 }
