@@ -191,7 +191,7 @@ fn settle(candidates: &mut Vec<Candidate>, op: &Op, bound: Micros) {
 }
 
 /// The deadline that an operation sets, unless it was answered *failed*.
-fn expires(op: &Op) -> Option<Micros> {
+pub(super) fn expires(op: &Op) -> Option<Micros> {
     let deadline = match op.action {
         Action::Put { expires, .. } => expires,
         Action::Touch { expires } => Some(expires),

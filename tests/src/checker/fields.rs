@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{
     Limits, Report, Rule,
-    expiry::{Standing, Standings},
+    expiry::{Standing, Standings, expires},
     finals::last_read,
     order::{KeyLog, Read, WriteId},
 };
@@ -22,7 +22,9 @@ pub(super) fn check(log: &KeyLog<'_>, standings: &Standings, limits: &Limits, re
         sees_what_was_acknowledged(log, standings, &ends, read, report);
     }
     for read in log.reads.iter().filter(|read| !last(read)) {
-        sees_what_its_token_names(log, standings, &ends, read, report);
+        if !may_miss_prolonging(log, read, limits) {
+            sees_what_its_token_names(log, standings, &ends, read, report);
+        }
     }
     sessions_never_go_back(log, standings, &ends, report);
     if let Some(last) = last_read(log, report) {
@@ -111,6 +113,15 @@ fn sees_what_was_acknowledged(
             missed(log, standings, read, id as WriteId, rule, report);
         }
     }
+}
+
+/// Whether a read that shows nothing may have met a replica that holds what the token names, and takes the
+/// session for expired: a deadline that was once set is over, and others that prolonged it are not named
+/// by the token.
+fn may_miss_prolonging(log: &KeyLog<'_>, read: &Read<'_>, limits: &Limits) -> bool {
+    let over = read.op.returned.saturating_add(limits.clock_bound);
+    let known = log.ops.iter().filter(|op| op.invoked <= read.op.returned);
+    read.view.is_empty() && known.filter_map(|op| expires(op)).any(|at| at <= over)
 }
 
 /// C6 at any R: a read that carries the token of a write shows it, and after a logout nothing.
