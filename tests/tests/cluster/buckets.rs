@@ -23,14 +23,15 @@ fn is_everywhere(cluster: &Cluster, name: &str, rule: &str, wanted: &Value) {
 }
 
 /// Data threads take the log's rules over a tick after the node knows them; a node spreads its
-/// connections over its threads, so that these reach each of them.
-fn is_taken_over(cluster: &Cluster, round: &str) {
+/// connections over its threads, so that these reach each of them. Of a bucket whose sessions have a
+/// lifetime.
+pub(crate) fn is_taken_over(cluster: &Cluster, prefix: &str, round: &str) {
     let mut attempt = 0;
     for node in cluster.running() {
         wait("every data thread works by the rules", || {
             let lives = |connection: u32| {
                 attempt += 1;
-                let key = format!("adm:probe-{round}{attempt}");
+                let key = format!("{prefix}probe-{round}{attempt}");
                 let mut client = cluster.resp(node);
                 assert_eq!(
                     client.call(&["SET", &key, "v"]),
@@ -47,7 +48,7 @@ fn is_taken_over(cluster: &Cluster, round: &str) {
 /// Through each node's doors: a new session gets the bucket's lifetimes, and a destroyed one refuses
 /// writes in words.
 fn is_obeyed(cluster: &Cluster, round: &str) {
-    is_taken_over(cluster, round);
+    is_taken_over(cluster, "adm:", round);
     for node in cluster.running() {
         let (key, path) = (format!("adm:{round}{node}"), "/v1/buckets/admins/keys");
         let mut client = cluster.resp(node);

@@ -38,6 +38,8 @@ pub(crate) enum Reply {
     Integer(i64),
     Bulk(String),
     Nothing,
+    /// Also a map: names and values in turn.
+    List(Vec<Reply>),
 }
 
 impl Reply {
@@ -69,6 +71,10 @@ impl Resp {
             .get_mut()
             .write_all(request.as_bytes())
             .expect("the connection is open");
+        self.reply()
+    }
+
+    fn reply(&mut self) -> Reply {
         let line = self.line();
         let rest = line[1..].to_owned();
         match line.as_bytes()[0] {
@@ -81,6 +87,10 @@ impl Resp {
                 self.0.read_exact(&mut bytes).expect("the whole value");
                 bytes.truncate(bytes.len() - 2);
                 Reply::Bulk(String::from_utf8(bytes).expect("what was written was text"))
+            }
+            b'*' => {
+                let length = rest.parse::<usize>().expect("a length");
+                Reply::List((0..length).map(|_| self.reply()).collect())
             }
             _ => panic!("an answer of an unexpected kind: {line}"),
         }

@@ -10,5 +10,6 @@ mod load;
 mod lost_nodes;
 mod nodes;
 mod operating;
+mod principals;
 mod programs;
 mod wrong_doors;
