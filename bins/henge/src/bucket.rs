@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use henge_node::{parse_duration_ms, parse_size};
 use serde_json::{Map, Value, json};
 
-use crate::members::http::{HttpDoor, escaped};
+use crate::members::http::{Asking, escaped};
 
 /// Shows and changes buckets: the rules for keys that share a prefix.
 #[derive(Args)]
@@ -26,20 +26,6 @@ enum What {
     Set(Box<Set>),
     /// Take back what was set of a bucket; a built-in one is as it was
     Remove(Remove),
-}
-
-/// Whom to ask.
-#[derive(Args)]
-struct Asking {
-    /// HTTP address of any member
-    #[arg(long, env = "HENGE_HTTP", default_value = "127.0.0.1:7380")]
-    http: String,
-    /// Password
-    #[arg(long, env = "HENGE_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
-    /// Answer in JSON
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -237,13 +223,6 @@ impl Set {
 }
 
 impl Asking {
-    fn door(&self) -> HttpDoor {
-        HttpDoor {
-            address: self.http.clone(),
-            password: self.password.clone(),
-        }
-    }
-
     fn tell(&self, plan: &Value) {
         if self.json {
             return println!("{plan}");

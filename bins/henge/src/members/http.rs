@@ -3,6 +3,7 @@
 use std::{io::ErrorKind, time::Duration};
 
 use anyhow::{Context, bail};
+use clap::Args;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,6 +19,29 @@ const PROBE: Duration = Duration::from_secs(1);
 
 /// Patience with a node that is looked at beside others.
 const GLANCE: Duration = Duration::from_secs(2);
+
+/// Whom to ask, and how to answer.
+#[derive(Args)]
+pub(crate) struct Asking {
+    /// HTTP address of any member
+    #[arg(long, env = "HENGE_HTTP", default_value = "127.0.0.1:7380")]
+    http: String,
+    /// Password
+    #[arg(long, env = "HENGE_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Asking {
+    pub(crate) fn door(&self) -> HttpDoor {
+        HttpDoor {
+            address: self.http.clone(),
+            password: self.password.clone(),
+        }
+    }
+}
 
 /// One node's HTTP door.
 pub(crate) struct HttpDoor {

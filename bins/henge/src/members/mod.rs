@@ -12,21 +12,7 @@ pub(crate) mod http;
 mod plan;
 mod progress;
 
-use http::{HttpDoor, escaped};
-
-/// Whom to ask.
-#[derive(Args)]
-struct Asking {
-    /// HTTP address of any member
-    #[arg(long, env = "HENGE_HTTP", default_value = "127.0.0.1:7380")]
-    http: String,
-    /// Password
-    #[arg(long, env = "HENGE_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
-    /// Answer in JSON
-    #[arg(long)]
-    json: bool,
-}
+use http::{Asking, HttpDoor, escaped};
 
 /// Whether to go through with it.
 #[derive(Args)]
@@ -199,13 +185,6 @@ impl Making {
 }
 
 impl Asking {
-    fn door(&self) -> HttpDoor {
-        HttpDoor {
-            address: self.http.clone(),
-            password: self.password.clone(),
-        }
-    }
-
     /// What a change would do, printed unless JSON is wanted; and what the node says of the members.
     async fn show(&self, what: &str, query: &str) -> anyhow::Result<(Value, Value)> {
         let door = self.door();

@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use henge_node::principals::OwnSession;
+use henge_node::{Failure, Options, principals::OwnSession};
 use henge_versioning::NEVER;
 use serde_json::{Value, json};
 
@@ -19,22 +19,13 @@ pub(super) async fn sessions(
     Path(principal): Path<String>,
     query: RawQuery,
 ) -> Response {
-    let params = match Params::read(query) {
-        Ok(params) => params,
-        Err(refused) => return *refused,
+    let listed = async |options| {
+        let found = door.node.sessions(principal.as_bytes(), options).await?;
+        let now_ms = door.node.wall_ms();
+        let sessions = found.iter().map(|session| shown(session, now_ms));
+        Ok(json!({ "sessions": sessions.collect::<Vec<_>>() }))
     };
-    let found = door
-        .node
-        .sessions(principal.as_bytes(), params.options)
-        .await;
-    match found {
-        Ok(found) => {
-            let now_ms = door.node.wall_ms();
-            let sessions = found.iter().map(|session| shown(session, now_ms));
-            Json(json!({ "sessions": sessions.collect::<Vec<_>>() })).into_response()
-        }
-        Err(failure) => failed(&failure, None),
-    }
+    answer(query, listed).await
 }
 
 /// `DELETE`.
@@ -43,19 +34,24 @@ pub(super) async fn logout_all(
     Path(principal): Path<String>,
     query: RawQuery,
 ) -> Response {
+    let ended = async |options| {
+        let done = door.node.logout_all(principal.as_bytes(), options).await?;
+        Ok(json!({ "sessions": done.sessions, "destroyed": done.destroyed }))
+    };
+    answer(query, ended).await
+}
+
+/// Carries out what a query asks for, and tells what came of it.
+async fn answer(
+    query: RawQuery,
+    carry_out: impl AsyncFnOnce(Options) -> Result<Value, Failure>,
+) -> Response {
     let params = match Params::read(query) {
         Ok(params) => params,
         Err(refused) => return *refused,
     };
-    let done = door
-        .node
-        .logout_all(principal.as_bytes(), params.options)
-        .await;
-    match done {
-        Ok(done) => {
-            let body = json!({ "sessions": done.sessions, "destroyed": done.destroyed });
-            Json(body).into_response()
-        }
+    match carry_out(params.options).await {
+        Ok(body) => Json(body).into_response(),
         Err(failure) => failed(&failure, None),
     }
 }

@@ -92,8 +92,8 @@ impl LocalNode {
     }
 
     /// Ends every session of a principal. Once this is answered no read with R + W > N (its R, the W of
-    /// `options`, or the largest that a bucket of sessions has) shows any that was acknowledged before; then they are destroyed, as far as that can
-    /// be done now.
+    /// `options`, or the largest that a bucket of sessions has) shows any that was acknowledged before;
+    /// then they are destroyed, as far as that can be done now.
     ///
     /// # Errors
     /// If that could not be assured. [`Failure::Unknown`]: they may be over, or be over soon.
