@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # What a request costs the servers: one redis-server, redis with two replicas and WAIT 1, and three
-# Henge nodes (N=3, R=2, W=2), measured in turn so that all see the same machine.
+# Henge nodes (N=3, R=2, W=2), measured in turn so that all see the same machine. Then, of processes
+# started afresh, the memory that a session takes in one Redis and in each node.
 #
-#   ROUNDS=3 SECONDS=5 KEYS=100000 loadgen/compare.sh
+#   ROUNDS=3 SECONDS=5 KEYS=100000 SESSIONS=1000000 loadgen/compare.sh
 #
+# ROUNDS=0 measures memory only, SESSIONS=0 leaves it out.
 # HENGE and LOADGEN name the binaries (default: target/release of this checkout), OUT a folder for
 # the reports. Only processes started here are stopped. Exits with 2 when it could not compare.
 set -u
@@ -12,6 +14,7 @@ set -u
 length=$SECONDS; [ "$length" -gt 0 ] || length=5
 rounds=${ROUNDS:-3}
 keys=${KEYS:-100000}
+sessions=${SESSIONS:-1000000}
 root=$(cd "$(dirname "$0")/.." && pwd)
 henge=${HENGE:-$root/target/release/henge}
 loadgen=${LOADGEN:-$root/target/release/loadgen}
@@ -81,9 +84,10 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 
-systems="redis redis-3"
-if "$henge" serve --help >/dev/null 2>&1; then
-    peers= resp=() http=() peer=() henge_targets= henge_pids=
+# Three nodes; their addresses and processes are in henge_targets and henge_pids.
+start_henge() {
+    local peers= resp=() http=() peer=() i
+    henge_targets= henge_pids=
     for i in 0 1 2; do
         free_port; peer[i]=$picked; free_port; resp[i]=$picked; free_port; http[i]=$picked
         peers+=${peers:+,}127.0.0.1:${peer[i]}
@@ -97,6 +101,11 @@ if "$henge" serve --help >/dev/null 2>&1; then
     for i in 0 1 2; do
         await "henge node $i" "${http[i]}" 'GET /readyz HTTP/1.0\r\n\r\n' ' 200 '
     done
+}
+
+systems="redis redis-3"
+if "$henge" serve --help >/dev/null 2>&1; then
+    start_henge
     systems+=" henge"
 else
     echo "compare: no working henge at $henge; only Redis is measured" >&2
@@ -123,7 +132,7 @@ measure() {
          END { printf "%.2f %.0f\n", cost, print_rate }' "$json" >>"$work/case-$2-$3-$4"
 }
 
-for round in $(seq "$rounds"); do
+for round in $(seq 1 "$rounds"); do
     for pipeline in 1 16; do
         for workload in get set; do
             for system in $systems; do
@@ -139,20 +148,51 @@ median() {
     awk -v c="$2" '{ print $c }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
-echo "medians of $rounds rounds of ${length} s, 50 connections, $keys keys, 512 B values"
-printf '%-5s %-3s %-8s %12s %10s %10s %12s\n' op P system 'CPU µs/op' 'ops/s' '× redis' '× redis-3'
-for pipeline in 1 16; do
-    for workload in get set; do
-        base=$(median "$work/case-redis-$workload-$pipeline" 1)
-        trio=$(median "$work/case-redis-3-$workload-$pipeline" 1)
-        for system in $systems; do
-            file=$work/case-$system-$workload-$pipeline
-            cost=$(median "$file" 1)
-            awk -v op="$workload" -v p="$pipeline" -v s="$system" -v c="$cost" -v r="$(median "$file" 2)" \
-                -v base="$base" -v trio="$trio" 'BEGIN {
-                    printf "%-5s %-3s %-8s %11s %10s %10.2f %12.2f\n", op, p, s, c, r,
-                        (base > 0) ? c / base : 0, (trio > 0) ? c / trio : 0 }'
+report() {
+    echo "medians of $rounds rounds of ${length} s, 50 connections, $keys keys, 512 B values"
+    printf '%-5s %-3s %-8s %12s %10s %10s %12s\n' op P system 'CPU µs/op' 'ops/s' '× redis' '× redis-3'
+    for pipeline in 1 16; do
+        for workload in get set; do
+            base=$(median "$work/case-redis-$workload-$pipeline" 1)
+            trio=$(median "$work/case-redis-3-$workload-$pipeline" 1)
+            for system in $systems; do
+                file=$work/case-$system-$workload-$pipeline
+                cost=$(median "$file" 1)
+                awk -v op="$workload" -v p="$pipeline" -v s="$system" -v c="$cost" -v r="$(median "$file" 2)" \
+                    -v base="$base" -v trio="$trio" 'BEGIN {
+                        printf "%-5s %-3s %-8s %11s %10s %10.2f %12.2f\n", op, p, s, c, r,
+                            (base > 0) ? c / base : 0, (trio > 0) ? c / trio : 0 }'
+            done
         done
     done
-done
+}
+[ "$rounds" -gt 0 ] && report
+
+# resident PID: bytes that a process has in memory
+resident() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$1/status"; }
+
+# memory NAME TARGET PIDS: what each session adds to each of these processes
+memory() {
+    local pids=${3//,/ } pid empty=() i=0
+    for pid in $pids; do empty+=("$(resident "$pid")"); done
+    "$loadgen" --quiet --target "$2" --populate --workload get --keys "$sessions" --value-size 512 \
+        --settle 0s --connections 20 --pipeline 16 --duration 1s >"$work/run" 2>&1 ||
+        fail "$1, $sessions sessions: $(tail -n 1 "$work/run")"
+    sleep "$length"
+    for pid in $pids; do
+        echo "$1 $(resident "$pid") ${empty[i]}" | awk -v n="$sessions" \
+            '{ printf "%-8s %.1f bytes per session, above the %.1f MB of an empty one\n", $1, ($2 - $3) / n, $3 / 1e6 }'
+        i=$((i + 1))
+    done
+}
+
+if [ "$sessions" -gt 0 ]; then
+    echo "$sessions sessions of 512 B, resident memory ${length} s after the last"
+    start_redis
+    memory redis "127.0.0.1:$picked" "$last"
+    if [ "$systems" = "redis redis-3 henge" ]; then
+        start_henge
+        memory henge "$henge_targets" "$henge_pids"
+    fi
+fi
 [ "$systems" = "redis redis-3 henge" ] || exit 2
