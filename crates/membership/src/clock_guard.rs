@@ -19,6 +19,10 @@
 //! Every offset is kept against this node's *monotonic* clock, so that a jump of its own wall clock
 //! makes none of them stale. They are forgotten after [`FORGET_MS`].
 //!
+//! Who may stamp again *says so before it acts on it* ([`ClockGuard::decides_from_ms`]). Peers that took this
+//! clock for wrong had another node decide conditional writes in its stead, and learn of the change with
+//! their next ping: until they have, two nodes would decide for one key, and of two increments one be lost.
+//!
 //! Left out: a majority that is wrong together (nodes on one host whose clock is wrong) is believed,
 //! and those that are right stop. Offsets within the bound are not corrected: that is NTP's work.
 
@@ -28,6 +32,13 @@ use henge_ring::NodeId;
 
 /// An offset this old says nothing any more: three pings of a link at rest.
 pub const FORGET_MS: u64 = 30_000;
+
+/// How long a clock that has never been right before is announced before its node decides anything: peers
+/// ask one that has just started every 10 ms, and what they had begun to decide takes a few round trips.
+pub const FIRST_ANNOUNCED_MS: u64 = 100;
+
+/// The same where it has been right before: peers ask one that they know to be wrong every 500 ms.
+pub const AGAIN_ANNOUNCED_MS: u64 = 700;
 
 /// The least that counts as a jump: both clocks are read in whole milliseconds, one after the other.
 const LEAST_JUMP_MS: u64 = 10;
@@ -129,6 +140,8 @@ pub struct ClockGuard {
     standing: Standing,
     /// Whether what is trusted has ever agreed with others' clocks; it has gone on evenly since.
     confirmed: bool,
+    /// See [`ClockGuard::decides_from_ms`].
+    decides_from_ms: u64,
     peers: BTreeMap<NodeId, Sample>,
 }
 
@@ -140,6 +153,7 @@ impl ClockGuard {
             trusted: now.base(),
             standing: Standing::Unseen,
             confirmed: false,
+            decides_from_ms: u64::MAX,
             peers: BTreeMap::new(),
         }
     }
@@ -171,6 +185,12 @@ impl ClockGuard {
             Standing::Suspect { .. } | Standing::Wrong { .. }
         );
         self.confirmed && !off
+    }
+
+    /// The monotonic time from which this node may decide for others too, in milliseconds: when its clock is
+    /// right, and those who took it for wrong have had the time to hear of it. `u64::MAX` while it is wrong.
+    pub fn decides_from_ms(&self) -> u64 {
+        self.decides_from_ms
     }
 
     /// Whether it cannot be told what time it is: nobody has confirmed this clock, and no majority has
@@ -222,7 +242,7 @@ impl ClockGuard {
     pub fn judge(&mut self, now: Reading, is_lonely: bool) -> Standing {
         self.peers
             .retain(|_, sample| now.mono_ms.saturating_sub(sample.at_ms) <= FORGET_MS);
-        let own = now.base();
+        let (own, is_first) = (now.base(), !self.confirmed);
         let (standing, trusted) = match self.nearest_median(own) {
             None if is_lonely => (Standing::Agreed { offset_ms: 0 }, own),
             None => self.alone(own),
@@ -231,6 +251,13 @@ impl ClockGuard {
         self.confirmed |= matches!(standing, Standing::Agreed { .. });
         self.trusted = trusted;
         self.standing = standing;
+        self.decides_from_ms = match (self.may_stamp(), self.decides_from_ms) {
+            (false, _) => u64::MAX,
+            (true, u64::MAX) if is_lonely => now.mono_ms,
+            (true, u64::MAX) if is_first => now.mono_ms + FIRST_ANNOUNCED_MS,
+            (true, u64::MAX) => now.mono_ms + AGAIN_ANNOUNCED_MS,
+            (true, announced) => announced,
+        };
         standing
     }
 

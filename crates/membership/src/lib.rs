@@ -28,4 +28,6 @@ mod eviction;
 pub use eviction::{Eviction, LONGEST_PAUSE_MS, SHORTEST_EVICTION_MS, Sight};
 
 mod clock_guard;
-pub use clock_guard::{ClockGuard, FORGET_MS, PeerOffset, Reading, Standing};
+pub use clock_guard::{
+    AGAIN_ANNOUNCED_MS, ClockGuard, FIRST_ANNOUNCED_MS, FORGET_MS, PeerOffset, Reading, Standing,
+};

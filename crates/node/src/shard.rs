@@ -319,14 +319,16 @@ impl Shard {
         }
     }
 
-    /// Judges this node's clock; while it does not stamp, its links ping often even at rest.
+    /// Judges this node's clock. Links at rest, too, ping often while one of the two ends does not stamp: who
+    /// is right again is to be told so, and to be heard, soon.
     fn look_at_clocks(&self) {
         if self.lane == 0 {
             self.shared.judge_clock();
         }
         let is_astray = self.shared.clock.astray_ms().is_some();
+        let engine = self.engine.borrow();
         for link in self.links.borrow().values() {
-            link.watch(is_astray);
+            link.watch(is_astray || engine.knows_astray(link.peer()));
         }
     }
 

@@ -171,6 +171,7 @@ impl WallClock {
         let offset_ms = guard.standing().offset_ms();
         let astray = (!guard.may_stamp()).then_some(offset_ms);
         self.stamps.set_timeless(guard.is_timeless());
+        self.stamps.set_deciding_from(guard.decides_from_ms());
         self.stamps.set_astray(astray);
     }
 }

@@ -404,3 +404,31 @@ fn ended_can_be_awaited_by_many_and_after_the_fact() {
         a.link.ended().await;
     });
 }
+
+/// Two nodes decided for one key, because one of them had said that it did not know the time yet and was
+/// asked again only with the next ping, 10 s later.
+#[test]
+fn a_peer_whose_condition_has_not_settled_is_asked_again_at_once_and_no_more_when_it_has() {
+    local(async {
+        let (a, b) = pair(LinkConfig::default());
+        a.handler.unsettled.set(3);
+        let start = Instant::now();
+        until("asked four times", || b.handler.asked_status.get() == 4).await;
+        let took = start.elapsed();
+        let expected = Duration::from_millis(30)..Duration::from_millis(50);
+        assert!(expected.contains(&took), "every 10 ms: {took:?}");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(b.handler.asked_status.get(), 4, "settled, and at rest");
+        assert_eq!(a.handler.asked_status.get(), 1, "the other way once");
+    });
+}
+
+#[test]
+fn a_peer_that_never_settles_is_asked_a_hundred_times_and_then_as_others() {
+    local(async {
+        let (a, b) = pair(LinkConfig::default());
+        a.handler.unsettled.set(usize::MAX);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(b.handler.asked_status.get(), 100);
+    });
+}

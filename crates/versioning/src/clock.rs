@@ -25,6 +25,8 @@ pub struct Clock {
 struct Apart {
     off_ms: AtomicI64,
     timeless: AtomicBool,
+    /// See [`Clock::decides_from_ms`].
+    decides_from_ms: AtomicU64,
 }
 
 /// A peer's stamp lies further ahead of this node's wall clock than the bound allows; it was not
@@ -102,6 +104,20 @@ impl Clock {
     /// Whether nobody has told yet what time it is.
     pub fn is_timeless(&self) -> bool {
         self.astray.timeless.load(Ordering::Relaxed)
+    }
+
+    /// Lets it be known from which monotonic time on this node may decide what only one node may: when its
+    /// clock was wrong, those who know must hear first that it is right. Of a new clock it is 0.
+    pub fn set_deciding_from(&self, mono_ms: u64) {
+        self.astray
+            .decides_from_ms
+            .store(mono_ms, Ordering::Relaxed);
+    }
+
+    /// The monotonic time, in milliseconds, from which this node may decide what only one node may.
+    #[inline]
+    pub fn decides_from_ms(&self) -> u64 {
+        self.astray.decides_from_ms.load(Ordering::Relaxed)
     }
 
     /// How far the wall clock is off, if that is why this node must not stamp.

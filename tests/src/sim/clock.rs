@@ -104,6 +104,11 @@ impl NodeClock {
         let stops = !self.guard.may_stamp() && !self.unguarded;
         self.stamps
             .set_timeless(self.guard.is_timeless() && !self.unguarded);
+        let decides_from_ms = match self.unguarded {
+            true => 0,
+            false => self.guard.decides_from_ms(),
+        };
+        self.stamps.set_deciding_from(decides_from_ms);
         self.stamps.set_astray(stops.then(|| standing.offset_ms()));
     }
 }

@@ -234,3 +234,27 @@ fn a_slow_answer_takes_no_better_ones_place_and_is_better_than_none() {
     guard.judge(later, false);
     assert!(guard.may_stamp());
 }
+
+#[test]
+fn a_clock_that_becomes_right_is_announced_before_it_is_acted_on() {
+    let mut guard = ClockGuard::new(BOUND, at(0, 0));
+    guard.judge(at(0, 0), false);
+    assert_eq!(guard.decides_from_ms(), u64::MAX, "nobody has confirmed it");
+    hear(&mut guard, at(5, 0), 5, &[0, 0]);
+    guard.judge(at(5, 0), false);
+    let first = 5 + FIRST_ANNOUNCED_MS;
+    assert_eq!(guard.decides_from_ms(), first);
+    guard.judge(at(500, 0), false);
+    assert_eq!(guard.decides_from_ms(), first, "once");
+    guard.judge(at(1_000, HOUR), false);
+    assert_eq!(guard.decides_from_ms(), u64::MAX);
+    guard.judge(at(2_000, 0), false);
+    assert_eq!(guard.decides_from_ms(), 2_000 + AGAIN_ANNOUNCED_MS);
+}
+
+#[test]
+fn the_only_member_has_nobody_to_announce_it_to() {
+    let mut guard = ClockGuard::new(BOUND, at(7, 0));
+    guard.judge(at(7, 0), true);
+    assert_eq!(guard.decides_from_ms(), 7);
+}

@@ -161,7 +161,7 @@ impl Engine {
             Some(InFlight::Write(_) | InFlight::Hint(_)) => {
                 return self.overruled(now, id, from, answer);
             }
-            Some(InFlight::Forward(_)) | None => return,
+            Some(InFlight::Forward(_) | InFlight::Held(_)) | None => return,
         };
         let Some(place) = reading.read.place_of(from) else {
             return;

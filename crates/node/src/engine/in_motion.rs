@@ -81,7 +81,10 @@ impl Engine {
             let key = match operation {
                 InFlight::Read(reading) => &reading.key,
                 InFlight::Write(writing) => &writing.key,
-                InFlight::Forward(_) | InFlight::Hint(_) | InFlight::Probe(_) => continue,
+                InFlight::Forward(_)
+                | InFlight::Held(_)
+                | InFlight::Hint(_)
+                | InFlight::Probe(_) => continue,
             };
             if affected(key) {
                 ids.push(id);
@@ -161,7 +164,10 @@ impl Engine {
                     self.restart_write(now, writing);
                 }
             }
-            Some(InFlight::Forward(_) | InFlight::Hint(_) | InFlight::Probe(_)) | None => {}
+            Some(
+                InFlight::Forward(_) | InFlight::Held(_) | InFlight::Hint(_) | InFlight::Probe(_),
+            )
+            | None => {}
         }
     }
 

@@ -355,13 +355,13 @@ impl Engine {
             match self.operations.get_mut(id) {
                 Some(InFlight::Read(_)) => self.read_lost(now, id, slot),
                 Some(InFlight::Write(_)) => self.write_lost(now, id, slot),
-                Some(InFlight::Forward(_)) => self.forward_lost(now, id, slot),
+                Some(InFlight::Forward(_)) => self.forward_lost(id, slot),
                 Some(InFlight::Hint(hint)) if hint.target == slot => {
                     self.operations.remove(id);
                 }
                 // Whom it asked is not looked up: one probe less.
                 Some(InFlight::Probe(_)) => self.give_up_probe(id),
-                Some(InFlight::Hint(_)) | None => {}
+                Some(InFlight::Hint(_) | InFlight::Held(_)) | None => {}
             }
         }
     }
@@ -388,6 +388,7 @@ impl Engine {
                 Some(InFlight::Read(_)) => self.read_due(now, id),
                 Some(InFlight::Write(_)) => self.write_due(now, id),
                 Some(InFlight::Forward(_)) => self.forward_due(id),
+                Some(InFlight::Held(_)) => self.held_due(now, id),
                 Some(InFlight::Hint(_)) => self.hint_due(now, id),
                 Some(InFlight::Probe(_)) => self.give_up_probe(id),
                 None => {}

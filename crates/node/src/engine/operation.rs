@@ -13,6 +13,8 @@ pub(super) enum InFlight {
     Read(Reading),
     Write(Writing),
     Forward(Forwarding),
+    /// A conditional write that waits until this node may decide it.
+    Held(Waiting),
     /// A hint on its way to the node it was kept for.
     Hint(Handoff),
     /// A question to all replicas that nobody waits for.
@@ -75,6 +77,18 @@ pub(super) struct Forwarding {
     pub(super) is_read: bool,
     /// Nodes asked so far.
     pub(super) attempts: u8,
+}
+
+/// A request that waits at the node that will carry it out.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) asker: Asker,
+    /// As it would be forwarded.
+    pub(super) request: Vec<u8>,
+    /// Writes it needs.
+    pub(super) needed: u8,
+    /// Monotonic time at which it is given up.
+    pub(super) deadline_ms: u64,
 }
 
 /// A hint being delivered.

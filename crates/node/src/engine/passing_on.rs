@@ -8,7 +8,7 @@ use henge_store::Key;
 use super::{
     Consistency, Engine, Now, Placement, Slot, Ticket,
     forward::{decode_outcome, decode_request, encode_outcome, encode_request},
-    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, Then, failed, is_read},
+    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, Then, Waiting, failed, is_read},
     rules,
 };
 use crate::{Failure, Operation, Outcome, Request, Shortage, Unready};
@@ -41,9 +41,8 @@ impl Engine {
         let placement = self.place_for(key, &consistency);
         let here = placement.own.is_some() && self.filled && astray.is_none();
         let for_another = asker.ticket.sink == FORWARDED;
-        let decider = rules::needs_one_decider(&request.operation)
-            .then(|| self.decider(&placement))
-            .flatten();
+        let is_conditional = rules::needs_one_decider(&request.operation);
+        let decider = is_conditional.then(|| self.decider(&placement)).flatten();
         match decider {
             Some(decider) if decider != self.me && !for_another => {
                 return self.pass_on(now, request, &consistency, asker, decider);
@@ -75,6 +74,9 @@ impl Engine {
                 }
             },
         }
+        if is_conditional && now.mono_ms < self.parts.clock.decides_from_ms() {
+            return self.hold(now, request, &consistency, asker);
+        }
         match request.operation {
             Operation::Get => self.begin_read(now, key, placement, &consistency, asker, None),
             Operation::GetAfter { ref context } => {
@@ -88,6 +90,40 @@ impl Engine {
     pub(super) fn place_for(&self, key: Key<'_>, consistency: &Consistency) -> Placement {
         let sloppy = consistency.mode() == super::Mode::Sloppy;
         self.place(self.partition(key), sloppy)
+    }
+
+    /// A conditional write waits until all peers know that this node's clock is right: until then one of
+    /// them may decide the same key. ([`henge_membership::ClockGuard::decides_from_ms`].)
+    #[cold]
+    fn hold(&mut self, now: Now, request: &Request<'_>, consistency: &Consistency, asker: Asker) {
+        let waiting = Waiting {
+            asker,
+            request: encode_request(request),
+            needed: consistency.w(),
+            deadline_ms: now.mono_ms + u64::from(consistency.deadline_ms()),
+        };
+        let until_ms = self.parts.clock.decides_from_ms().min(waiting.deadline_ms);
+        if let Err(busy) = self.operations.insert(InFlight::Held(waiting), until_ms) {
+            let in_flight = busy.in_flight as u64;
+            self.complete(asker.ticket, failed(Failure::Busy { in_flight }));
+        }
+    }
+
+    /// It has waited long enough: it is decided in the time that is left, here or wherever that is to be
+    /// done by now.
+    pub(super) fn held_due(&mut self, now: Now, id: OpId) {
+        let Some(InFlight::Held(waiting)) = self.operations.remove(id) else {
+            return;
+        };
+        let left_ms = waiting.deadline_ms.saturating_sub(now.mono_ms);
+        let Some(mut request) = decode_request(&waiting.request).filter(|_| left_ms > 0) else {
+            let (needed, got) = (waiting.needed, 0);
+            let why = Shortage::Silent;
+            let failure = Failure::Failed { needed, got, why };
+            return self.complete(waiting.asker.ticket, failed(failure));
+        };
+        request.options.timeout_ms = Some(left_ms);
+        self.route(now, &request, waiting.asker);
     }
 
     /// The one node that decides conditional writes of a key: its first reachable primary.
@@ -118,6 +154,13 @@ impl Engine {
     pub fn peer_astray(&mut self, peer: NodeId, astray: bool) {
         let slot = self.peers.slot_or_new(peer);
         self.peers.set_astray(slot, astray);
+    }
+
+    /// Whether a peer's clock is known to be wrong.
+    pub fn knows_astray(&self, peer: NodeId) -> bool {
+        self.peers
+            .slot(&peer)
+            .is_some_and(|slot| self.peers.is_astray(slot))
     }
 
     /// A reachable node that holds the key, other than `not`; one with a wrong clock if there is no
@@ -229,7 +272,7 @@ impl Engine {
     }
 
     /// The coordinator's link went down. A read goes to another node; a write may have happened.
-    pub(super) fn forward_lost(&mut self, now: Now, id: OpId, lost: Slot) {
+    pub(super) fn forward_lost(&mut self, id: OpId, lost: Slot) {
         let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) else {
             return;
         };
@@ -246,7 +289,6 @@ impl Engine {
             forwarding.attempts += 1;
             return self.send_forward(id);
         }
-        let _ = now;
         self.forward_due(id);
     }
 

@@ -159,7 +159,7 @@ impl Engine {
             Some(InFlight::Write(_)) => self.write_acked(now, id, from),
             Some(InFlight::Read(_)) => self.read_repaired(now, id, from, true),
             Some(InFlight::Hint(_)) => self.hint_acked(id, from),
-            Some(InFlight::Forward(_) | InFlight::Probe(_)) | None => {}
+            Some(InFlight::Forward(_) | InFlight::Held(_) | InFlight::Probe(_)) | None => {}
         }
     }
 
@@ -177,7 +177,7 @@ impl Engine {
             Some(InFlight::Read(_)) => self.read_answered(now, id, from, Answer::No),
             Some(InFlight::Hint(_)) => self.hint_due(now, id),
             Some(InFlight::Probe(_)) => self.give_up_probe(id),
-            Some(InFlight::Forward(_)) | None => {}
+            Some(InFlight::Forward(_) | InFlight::Held(_)) | None => {}
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod after;
+mod announced;
 mod buckets;
 mod departed;
 mod forwarded;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
+use henge_membership::{AGAIN_ANNOUNCED_MS, FIRST_ANNOUNCED_MS};
+
 use super::*;
 
 const HOUR: u64 = 3_600_000;
@@ -93,4 +95,17 @@ fn a_node_without_others_follows_its_machine() {
     clock.judge(true);
     assert_eq!(stamps.astray_ms(), None);
     assert_eq!(clock.now().wall_ms, START + 5 + HOUR);
+}
+
+#[test]
+fn who_is_right_again_says_so_at_once_and_decides_later() {
+    let (machine, stamps, clock) = with_two_peers();
+    assert_eq!(stamps.decides_from_ms(), FIRST_ANNOUNCED_MS);
+    machine.is_at(1_000, HOUR);
+    clock.judge(false);
+    assert_eq!(stamps.decides_from_ms(), u64::MAX);
+    machine.is_at(2_000, 0);
+    clock.judge(false);
+    assert_eq!(stamps.astray_ms(), None, "this is what peers are told");
+    assert_eq!(stamps.decides_from_ms(), 2_000 + AGAIN_ANNOUNCED_MS);
 }

@@ -62,8 +62,9 @@ pub(super) async fn keep_alive(link: Rc<Link>, handler: Rc<dyn PeerHandler>) {
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 const MOST_AGAIN: usize = 100;
 
-/// One ping, or several until the peer's condition has settled; a failed one needs no report, the silence will tell. It waits for longer than the
-/// silence that ends the link, or the peer would owe nothing any more when that is over.
+/// One ping, or several until the peer's condition has settled; a failed one needs no report, the silence
+/// will tell. It waits for longer than the silence that ends the link, or the peer would owe nothing any
+/// more when that is over.
 fn ping(link: &Rc<Link>, handler: &Rc<dyn PeerHandler>) -> impl Future<Output = ()> + use<> {
     let (link, handler) = (Rc::clone(link), Rc::clone(handler));
     async move {

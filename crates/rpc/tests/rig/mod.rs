@@ -8,6 +8,7 @@ use std::{
     future::Future,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -72,6 +73,10 @@ pub struct Recorder {
     pub answer_bytes: Cell<Option<usize>>,
     pub panic_on_apply: Cell<bool>,
     pub panic_on_status: Cell<bool>,
+    /// How often it was asked for its condition.
+    pub asked_status: Cell<usize>,
+    /// How many answers of the peer's condition say that it is to be asked again.
+    pub unsettled: Cell<usize>,
 }
 
 impl Recorder {
@@ -170,11 +175,18 @@ impl PeerHandler for Recorder {
 
     fn status(&self, _: NodeId) -> LocalBoxFuture<'static, Bytes> {
         let panics = self.panic_on_status.get();
+        self.asked_status.set(self.asked_status.get() + 1);
         async move {
             assert!(!panics, "a handler that panics");
             Bytes::from_static(b"well")
         }
         .boxed_local()
+    }
+
+    fn heard_status(&self, _: NodeId, _: &[u8], _: Duration) -> bool {
+        let left = self.unsettled.get();
+        self.unsettled.set(left.saturating_sub(1));
+        left > 0
     }
 }
 

@@ -132,3 +132,11 @@ fn not_knowing_the_time_is_apart_from_how_far_it_seems_off() {
     assert!(!clock.is_timeless());
     assert_eq!(clock.astray_ms(), Some(9));
 }
+
+#[test]
+fn a_new_clock_lets_its_node_decide_at_once() {
+    let clock = Clock::new(500);
+    assert_eq!(clock.decides_from_ms(), 0);
+    clock.set_deciding_from(7);
+    assert_eq!(clock.decides_from_ms(), 7);
+}
