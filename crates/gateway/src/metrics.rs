@@ -74,9 +74,9 @@ fn bump(counter: &AtomicU64, by: u64) {
 /// Sums for `INFO`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// Connections since start.
+    /// Connections.
     pub(crate) connections: u64,
-    /// Commands since start.
+    /// Commands.
     pub(crate) commands: u64,
     /// Connections cut by the door.
     pub(crate) refused: u64,
@@ -91,6 +91,8 @@ pub(crate) struct Metrics {
     http: Mutex<BTreeMap<(&'static str, u16), u64>>,
     http_cut: Mutex<BTreeMap<&'static str, u64>>,
     wrong_passwords: AtomicU64,
+    /// What had been counted when `INFO` was last told to begin anew.
+    forgotten: Mutex<Totals>,
 }
 
 impl Metrics {
@@ -126,8 +128,23 @@ impl Metrics {
         self.wrong_passwords.fetch_add(1, Relaxed);
     }
 
-    /// Sums.
+    /// Sums since start, or since [`Metrics::forget`].
     pub(crate) fn totals(&self) -> Totals {
+        let (all, forgotten) = (self.all(), *lock(&self.forgotten));
+        Totals {
+            connections: all.connections.saturating_sub(forgotten.connections),
+            commands: all.commands.saturating_sub(forgotten.commands),
+            refused: all.refused.saturating_sub(forgotten.refused),
+        }
+    }
+
+    /// `CONFIG RESETSTAT`: the sums begin anew. What `/metrics` shows goes on: a counter that falls is
+    /// a restart to whoever collects it.
+    pub(crate) fn forget(&self) {
+        *lock(&self.forgotten) = self.all();
+    }
+
+    fn all(&self) -> Totals {
         let threads = lock(&self.threads);
         let commands = threads
             .iter()

@@ -71,10 +71,11 @@ impl Clients {
         self.lock().len()
     }
 
-    /// A line for each.
-    pub(crate) fn list(&self, now_ms: u64) -> String {
+    /// A line for each that is wanted.
+    pub(crate) fn list(&self, now_ms: u64, wanted: impl Fn(&Card) -> bool) -> String {
         self.lock()
             .values()
+            .filter(|card| wanted(card))
             .map(|card| card.line(now_ms) + "\n")
             .collect()
     }

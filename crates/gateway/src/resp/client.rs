@@ -127,6 +127,7 @@ impl Client {
             library_version: String::from_utf8_lossy(&self.library.1).into_owned(),
             protocol: self.protocol,
             database: self.database,
+            subscriptions: self.subscriptions.counts(),
         }
     }
 }
@@ -142,19 +143,29 @@ pub(crate) struct Card {
     library_version: String,
     protocol: Protocol,
     database: Database,
+    /// Channels and patterns.
+    subscriptions: (usize, usize),
 }
 
 impl Card {
+    /// Whether it has subscribed to anything.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.subscriptions != (0, 0)
+    }
+
     /// Its line, without a line end.
     pub(crate) fn line(&self, now_ms: u64) -> String {
         format!(
-            "id={} addr={} laddr= fd=-1 name={} age={} idle=0 flags=N db={} sub=0 psub=0 ssub=0 \
+            "id={} addr={} laddr= fd=-1 name={} age={} idle=0 flags={} db={} sub={} psub={} ssub=0 \
              multi=-1 cmd=client user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.address,
             self.name,
             now_ms.saturating_sub(self.since_ms) / 1000,
+            if self.is_listening() { "P" } else { "N" },
             self.database.number(),
+            self.subscriptions.0,
+            self.subscriptions.1,
             self.protocol.number(),
             self.library,
             self.library_version,

@@ -238,6 +238,13 @@ fn connection_and_server() {
         CLIENT MAINT_NOTIFICATIONS ON ⇒ -ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.
         CLIENT SETNAME ⇒ -ERR wrong number of arguments for 'client|setname' command
         CLIENT LIST ⇒ "id=*
+        CLIENT LIST TYPE normal ⇒ "id=*
+        CLIENT LIST TYPE pubsub ⇒ ""
+        CLIENT LIST TYPE replica ⇒ ""
+        CLIENT LIST TYPE mistress ⇒ -ERR Unknown client type 'mistress'
+        CLIENT LIST ID 9999999 ⇒ ""
+        CLIENT LIST ID 1 x ⇒ -ERR Invalid client ID
+        CLIENT LIST FOO ⇒ -ERR syntax error
         CONFIG GET save ⇒ ["save", ""]
         CONFIG GET foo ⇒ []
         CONFIG SET save 1 ⇒ -ERR Unsupported CONFIG parameter: save
@@ -246,6 +253,15 @@ fn connection_and_server() {
         READONLY ⇒ -ERR This instance has cluster support disabled
         ROLE ⇒ ["master", :0, []]
         COMMAND GETKEYS MSET a 1 b 2 ⇒ ["a", "b"]
+        COMMAND GETKEYS EVAL x 2 a b c ⇒ ["a", "b"]
+        COMMAND GETKEYS EVAL x 0 a b c ⇒ []
+        COMMAND GETKEYS EVALSHA x 4 a b c ⇒ -ERR Invalid arguments specified for command
+        COMMAND GETKEYS PING ⇒ -ERR The command has no key arguments
+        COMMAND LIST FILTERBY PATTERN hs?t* ⇒ ["hset", "hsetnx"]
+        COMMAND LIST FILTERBY ACLCAT transaction ⇒ ["discard", "exec", "multi", "unwatch", "watch"]
+        COMMAND LIST FILTERBY MODULE json ⇒ []
+        COMMAND LIST FILTERBY SIZE 3 ⇒ -ERR syntax error
+        COMMAND LIST PATTERN l* ⇒ -ERR syntax error
         COMMAND INFO nothing ⇒ [nil]
         COMMAND DOCS nothing ⇒ []
         FOO a b ⇒ -ERR unknown command 'FOO', with args beginning with: 'a' 'b' *

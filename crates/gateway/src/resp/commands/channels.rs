@@ -32,6 +32,11 @@ enum Kind {
 }
 
 impl Subscriptions {
+    /// How many channels and how many patterns.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.channels.len(), self.patterns.len())
+    }
+
     /// How many there are.
     #[inline]
     pub(crate) fn count(&self) -> usize {
@@ -92,12 +97,11 @@ fn enter<'a>(call: &mut Call<'_>, args: Args<'a>, kind: Kind) -> Planned<'a> {
     }
     let names = args.from(1).map(|name| Some(name.to_vec())).collect();
     let word = call.command.name;
-    Ok(Plan::Reply(confirm(
-        call.client,
-        word,
-        names,
-        |all, name| all.of(kind).extend(name),
-    )))
+    let reply = confirm(call.client, word, names, |all, name| {
+        all.of(kind).extend(name);
+    });
+    call.shared.clients.note(call.client);
+    Ok(Plan::Reply(reply))
 }
 
 fn leave<'a>(call: &mut Call<'_>, args: Args<'a>, kind: Kind) -> Planned<'a> {
@@ -110,16 +114,13 @@ fn leave<'a>(call: &mut Call<'_>, args: Args<'a>, kind: Kind) -> Planned<'a> {
         names.push(None);
     }
     let word = call.command.name;
-    Ok(Plan::Reply(confirm(
-        call.client,
-        word,
-        names,
-        |all, name| {
-            if let Some(name) = name {
-                all.of(kind).remove(&name);
-            }
-        },
-    )))
+    let reply = confirm(call.client, word, names, |all, name| {
+        if let Some(name) = name {
+            all.of(kind).remove(&name);
+        }
+    });
+    call.shared.clients.note(call.client);
+    Ok(Plan::Reply(reply))
 }
 
 pub(super) fn subscribe<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {

@@ -192,7 +192,7 @@ pub(super) fn client<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
             exactly(2)?;
             Reply::Verbatim(call.client.card().line(call.node.wall_ms()) + "\n")
         }
-        b"list" => Reply::Verbatim(call.shared.clients.list(call.node.wall_ms())),
+        b"list" => list(call, args)?,
         b"no-evict" | b"no-touch" => exactly(3).and_then(|()| on_or_off(args.at(2)))?,
         b"reply" => return exactly(3).and_then(|()| set_replies(call, args.at(2))),
         b"tracking" => Reply::error("ERR client-side caching is not supported"),
@@ -201,6 +201,46 @@ pub(super) fn client<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     };
     call.shared.clients.note(call.client);
     Ok(Plan::Reply(reply))
+}
+
+/// `CLIENT LIST [TYPE type] [ID id …]`
+fn list(call: &Call<'_>, args: Args<'_>) -> Result<Reply, Reply> {
+    let (mut listening, mut ids) = (None, None);
+    let mut rest = args.from(2);
+    match rest.next() {
+        None => {}
+        Some(word) if is(word, "TYPE") && args.len() == 4 => {
+            listening = Some(type_of_client(args.at(3))?);
+        }
+        Some(word) if is(word, "ID") && args.len() > 3 => {
+            let invalid = || Reply::error("ERR Invalid client ID");
+            let id = |id| integer(id).ok().and_then(|id| u64::try_from(id).ok());
+            ids = Some(
+                rest.map(|text| id(text).ok_or_else(invalid))
+                    .collect::<Result<Vec<_>, _>>()?,
+            );
+        }
+        Some(_) => return Err(syntax()),
+    }
+    call.shared.clients.note(call.client);
+    let lines = call.shared.clients.list(call.node.wall_ms(), |card| {
+        listening.is_none_or(|wanted| wanted == Some(card.is_listening()))
+            && ids.as_ref().is_none_or(|ids| ids.contains(&card.id))
+    });
+    Ok(Reply::Verbatim(lines))
+}
+
+/// Whether clients of this type listen to channels; `None`: a type of which there are none.
+fn type_of_client(word: &[u8]) -> Result<Option<bool>, Reply> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(Some(false)),
+        b"pubsub" => Ok(Some(true)),
+        b"master" | b"replica" | b"slave" => Ok(None),
+        _ => Err(Reply::error(format!(
+            "ERR Unknown client type '{}'",
+            shown(word)
+        ))),
+    }
 }
 
 fn set_info(call: &mut Call<'_>, attribute: &[u8], value: &[u8]) -> Result<Reply, Reply> {

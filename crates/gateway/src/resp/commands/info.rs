@@ -45,13 +45,6 @@ fn server(call: &Call<'_>) -> String {
     let handle = call.node.handle();
     let info = handle.info();
     let up_s = call.node.wall_ms().saturating_sub(info.started_ms) / 1000;
-    let port = info
-        .endpoints
-        .resp
-        .rsplit(':')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
     section(
         "Server",
         &[
@@ -63,7 +56,7 @@ fn server(call: &Call<'_>) -> String {
             ("arch_bits", usize::BITS.to_string()),
             ("process_id", std::process::id().to_string()),
             ("run_id", info.id.to_string()),
-            ("tcp_port", port),
+            ("tcp_port", super::server::port(call)),
             ("uptime_in_seconds", up_s.to_string()),
             ("uptime_in_days", (up_s / 86_400).to_string()),
             ("loading", "0".into()),

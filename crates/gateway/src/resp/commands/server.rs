@@ -71,15 +71,27 @@ pub(super) fn config<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
             "ERR Unsupported CONFIG parameter: {}",
             shown(args.at(2))
         )),
-        () if is(word, "RESETSTAT") => Reply::OK,
+        () if is(word, "RESETSTAT") => {
+            call.shared.metrics.forget();
+            Reply::OK
+        }
         () => return Err(unknown_subcommand("config", word)),
     };
     Ok(Plan::Reply(reply))
 }
 
-fn asks_for(pattern: &[u8], name: &str) -> bool {
+/// Whether a pattern, in capitals or not, means this name.
+pub(super) fn asks_for(pattern: &[u8], name: &str) -> bool {
     const LONGEST: usize = 64;
     pattern.len() <= LONGEST && glob::matches(&pattern.to_ascii_lowercase(), name.as_bytes())
+}
+
+/// The port of this door.
+pub(super) fn port(call: &Call<'_>) -> String {
+    let handle = call.node.handle();
+    let info = handle.info();
+    let port = info.endpoints.resp.rsplit(':').next();
+    port.unwrap_or_default().to_owned()
 }
 
 /// What `CONFIG GET` knows. No secret is among it.
@@ -91,10 +103,12 @@ fn settings(call: &Call<'_>) -> Vec<(&'static str, String)> {
     };
     vec![
         ("appendonly", "no".into()),
+        ("cluster-enabled", "no".into()),
         ("databases", Database::COUNT.to_string()),
         ("maxmemory", memory.to_string()),
         ("maxmemory-policy", "noeviction".into()),
         ("notify-keyspace-events", String::new()),
+        ("port", port(call)),
         ("proto-max-bulk-len", limits.decode.bulk.to_string()),
         ("save", String::new()),
         ("slave-read-only", "no".into()),
