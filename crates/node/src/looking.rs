@@ -10,47 +10,85 @@ use crate::{
 };
 
 impl Shard {
+    /// A page of `count` live keys; of fewer only at the end, or where [`scan::LOOKS`] looks in a row
+    /// found little but what has ended.
     pub(crate) async fn scan(&self, cursor: u64, count: usize) -> Result<ScanPage, Failure> {
         if let Some(why) = self.shared().unready() {
             return Err(Failure::NotReady(why));
         }
+        let wanted = count.clamp(1, scan::MOST_KEYS);
+        let (mut limit, mut keys) = (wanted, Vec::new());
+        let mut next = Some(scan::token_of(cursor));
+        for _ in 0..scan::LOOKS {
+            let Some(from) = next else { break };
+            if keys.len() >= wanted {
+                break;
+            }
+            let (more, after) = self.scan_from(from, limit).await?;
+            keys.extend(more);
+            next = after;
+            // Mostly what has ended here: look at more at once.
+            limit = (limit * 8).min(scan::MOST_KEYS);
+        }
+        let next = scan::cut(&mut keys, wanted).or(next);
+        Ok(ScanPage {
+            next: scan::cursor_of(next),
+            keys,
+        })
+    }
+
+    /// Looks at about `limit` records from this token on: the live keys, and where to go on. Where a
+    /// replica falls silent another is asked in its place.
+    async fn scan_from(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<(scan::LiveKeys, Option<u64>), Failure> {
         let ring = self.shared().ring();
-        let from = scan::token_of(cursor);
         let r = usize::from(self.shared().config.defaults.r).min(ring.replicas_per_partition());
-        let own = self.shared().info.id;
         let short = |got: usize, why| Failure::Failed {
             needed: r as u8,
             got: got as u8,
             why,
         };
+        let own = self.shared().info.id;
         let transition = &self.shared().transition;
-        let moving = |partition| transition.oldest_set(partition);
-        let up = |id: &NodeId| *id == own || self.link(id).is_some();
-        let asked = scan::plan(&ring, from, r, moving, up)
-            .map_err(|got| short(got, Shortage::Unreachable))?;
-        let limit = count.clamp(1, scan::MOST_KEYS) as u32;
-        let looks = asked.into_iter().map(|(node, partitions)| async move {
-            self.look(
-                node,
-                &Look::Page {
+        let mut silent: Vec<NodeId> = Vec::new();
+        for _ in 0..scan::ATTEMPTS {
+            let moving = |partition| transition.oldest_set(partition);
+            let up = |id: &NodeId| *id == own || (self.link(id).is_some() && !silent.contains(id));
+            let asked = scan::plan(&ring, from, r, moving, up).map_err(|got| {
+                let silent = !silent.is_empty();
+                short(
+                    got,
+                    if silent {
+                        Shortage::Silent
+                    } else {
+                        Shortage::Unreachable
+                    },
+                )
+            })?;
+            let looks = asked.into_iter().map(|(node, partitions)| async move {
+                let look = Look::Page {
                     from,
                     partitions,
-                    limit,
+                    limit: limit as u32,
                     whole: false,
-                },
-            )
-            .await
-        });
-        let pages = join_all(looks)
-            .await
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>();
-        let pages = pages.map_err(|_| short(r - 1, Shortage::Silent))?;
-        let (keys, next) = scan::join(pages, self.now().wall_ms);
-        Ok(ScanPage {
-            next: scan::cursor_of(next),
-            keys,
-        })
+                };
+                self.look(node, &look).await.map_err(|_| node)
+            });
+            let (mut pages, before) = (Vec::new(), silent.len());
+            for answer in join_all(looks).await {
+                match answer {
+                    Ok(page) => pages.push(page),
+                    Err(node) => silent.push(node),
+                }
+            }
+            if silent.len() == before {
+                return Ok(scan::join(pages, self.now().wall_ms));
+            }
+        }
+        Err(short(r - 1, Shortage::Silent))
     }
 
     pub(crate) async fn explain(&self, key: &[u8]) -> Vec<ReplicaView> {

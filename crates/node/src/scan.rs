@@ -19,6 +19,14 @@ use crate::principals;
 /// Keys of one page at most: bounds the time a data thread is held up.
 pub(crate) const MOST_KEYS: usize = 1_000;
 
+/// How often one look is begun, each time without the nodes that did not answer: bounds how long a
+/// client waits (a node is silent for a time-out at most).
+pub(crate) const ATTEMPTS: usize = 3;
+
+/// Looks of one question at most, the later ones at [`MOST_KEYS`] records each: bounds what it costs
+/// in a store that holds little but tombstones.
+pub(crate) const LOOKS: usize = 8;
+
 /// What one node asks another's store. The order of variants is wire format: append only.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Look {
@@ -194,7 +202,7 @@ pub(crate) fn plan(
 }
 
 /// Keys with their records' outlines.
-type LiveKeys = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type LiveKeys = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Merges the pages of all asked nodes: the live keys that every answer covers, and the token to go
 /// on from, if there is more.
@@ -228,6 +236,18 @@ pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (LiveKeys, Option<u64>) {
     let keys =
         clients.map(|((_, key), record)| (key, principals::visible(&record).unwrap_or(record)));
     (keys.filter(|(_, record)| live(record)).collect(), covered)
+}
+
+/// Leaves the first `wanted` of these keys, which come in token order, and those that share a cursor
+/// with the last; the token to go on from, if that leaves some out.
+pub(crate) fn cut(keys: &mut LiveKeys, wanted: usize) -> Option<u64> {
+    let last = &keys.get(wanted.checked_sub(1)?)?.0;
+    let end = henge_ring::Token::of(last).0 | ((1 << CURSOR_SHIFT) - 1);
+    let kept = keys.partition_point(|(key, _)| henge_ring::Token::of(key).0 <= end);
+    (kept < keys.len()).then(|| {
+        keys.truncate(kept);
+        end + 1
+    })
 }
 
 /// Where a client goes on from, below 2^53; 0 at the end. Pages end with a group of tokens, so
@@ -293,6 +313,30 @@ mod tests {
                 "limit {limit}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_cut_off_comes_with_the_next_page() {
+        let (store, keys) = filled(300);
+        let partitions: Vec<u16> = (0..1024).collect();
+        for wanted in [1, 2, 99, 299, 300, 301] {
+            let (mut from, mut shown) = (Some(0), BTreeSet::new());
+            while let Some(at) = from {
+                let first = Token(at).partition(store.partition_bits()).index();
+                let page = page(&store, at, &partitions[first..], 1_000, false);
+                let (mut live, next) = join(vec![page], 2);
+                let left = live.len();
+                from = cut(&mut live, wanted).or(next);
+                assert_eq!(
+                    live.len(),
+                    wanted.min(left),
+                    "no two of these share a cursor"
+                );
+                shown.extend(live.into_iter().map(|(key, _)| key));
+            }
+            assert_eq!(shown, keys, "{wanted} at a time");
+        }
+        assert_eq!(cut(&mut Vec::new(), 1), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod rig;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use henge_node::{Condition, Expiry, Failure, Handle, Node, Operation, Options, Request};
 use henge_versioning::RecordRef;
 use rig::{free_addresses, start, wait_until};
@@ -93,6 +95,42 @@ fn three_nodes_found_a_cluster_and_survive_the_loss_of_one() {
     });
     wait_until("all three replicas answer", || {
         put(nodes[1].handle(), "k", "w", w(3)) == Ok(true)
+    });
+    nodes.into_iter().for_each(Node::stop);
+}
+
+/// A scan asks R replicas of every partition. One that vanished meanwhile failed the whole scan, although
+/// others had the same keys.
+#[test]
+fn scans_go_on_while_a_node_vanishes() {
+    let all = free_addresses(3);
+    let mut nodes: Vec<_> = all.iter().map(|at| start(*at, &all, 1)).collect();
+    wait_until("all ready", || {
+        nodes.iter().all(|node| node.handle().is_ready())
+    });
+    for number in 0..50 {
+        assert_eq!(
+            put(nodes[0].handle(), &format!("k{number}"), "v", w(3)),
+            Ok(true)
+        );
+    }
+    let gone = AtomicBool::new(false);
+    let (lost, left) = (nodes.pop(), &nodes);
+    std::thread::scope(|scope| {
+        for node in left {
+            let gone = &gone;
+            scope.spawn(move || {
+                let mut more = 20;
+                while more > 0 {
+                    let page =
+                        block_on(node.handle().scan(0, 1_000)).expect("two replicas are left");
+                    assert_eq!((page.keys.len(), page.next), (50, 0));
+                    more -= i32::from(gone.load(Ordering::Relaxed));
+                }
+            });
+        }
+        drop(lost);
+        gone.store(true, Ordering::Relaxed);
     });
     nodes.into_iter().for_each(Node::stop);
 }
