@@ -23,6 +23,10 @@ pub(crate) struct Get {
     /// Show what this token names or something later, and fail rather than something older
     #[arg(long, value_name = "TOKEN")]
     after: Option<String>,
+    /// Show what R replicas would have shown so long ago (such as 500ms), or something later: cheaper
+    /// where one node reads a key again and again
+    #[arg(long, value_name = "DURATION", conflicts_with = "after")]
+    max_staleness: Option<String>,
     #[command(flatten)]
     target: Target,
 }
@@ -104,6 +108,9 @@ impl Get {
         }
         if let Some(token) = self.after {
             request = request.after(token);
+        }
+        if let Some(bound) = &self.max_staleness {
+            request = request.max_staleness(duration(bound)?);
         }
         let got = request.await?;
         if self.target.json {
@@ -187,7 +194,7 @@ fn duration(text: &str) -> anyhow::Result<Duration> {
     let ms = parse_duration_ms(text)
         .with_context(|| format!("{text:?} is no duration; try 250ms, 20s, 30m or 12h"))?;
     if ms == 0 {
-        bail!("a lifetime of 0 is no lifetime; henge del destroys a key");
+        bail!("0 is no duration here; henge del destroys a key");
     }
     Ok(Duration::from_millis(ms))
 }

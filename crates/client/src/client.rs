@@ -99,6 +99,7 @@ impl Client {
             knobs: Knobs::default(),
             context: false,
             after: None,
+            max_staleness: None,
         }
     }
 

@@ -103,6 +103,7 @@ pub struct Read<'c> {
     pub(crate) knobs: Knobs,
     pub(crate) context: bool,
     pub(crate) after: Option<String>,
+    pub(crate) max_staleness: Option<Duration>,
 }
 
 impl Read<'_> {
@@ -138,6 +139,13 @@ impl Read<'_> {
         self
     }
 
+    /// Shows what R replicas would have shown so long ago, or something later: a node that has read the
+    /// key from R of them within that time answers alone. Not together with [`after`](Read::after).
+    pub fn max_staleness(mut self, bound: Duration) -> Self {
+        self.max_staleness = Some(bound);
+        self
+    }
+
     /// Asks which replicas answered.
     pub fn receipt(mut self) -> Self {
         self.knobs.receipt = true;
@@ -153,6 +161,10 @@ impl Read<'_> {
         }
         if let Some(token) = &self.after {
             args.word("AFTER").word(token);
+        }
+        if let Some(bound) = self.max_staleness {
+            let ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+            args.word("STALENESS").number(ms);
         }
         args.finish()
     }

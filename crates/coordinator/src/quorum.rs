@@ -205,6 +205,13 @@ impl Consistency {
         self
     }
 
+    /// The same for a read that one replica answers.
+    #[must_use]
+    pub fn of_one(mut self) -> Self {
+        self.r = 1;
+        self
+    }
+
     /// Whether every read sees every write acknowledged before it, both with these numbers and
     /// `places` replicas: strict, and R + W > N.
     pub fn overlaps(&self, places: u8) -> bool {

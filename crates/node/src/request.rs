@@ -30,6 +30,13 @@ pub enum Operation<'a> {
         /// What the reader has seen or written.
         context: Box<Context>,
     },
+    /// Read what R replicas would have shown so long ago, or something later: a replica that has read
+    /// the key from R of them within that time answers alone. With R=1, or a bound of 0, it is a read
+    /// like any other. A session that names its user is looked up in the user's index at R all the same.
+    GetWithin {
+        /// How long ago, in milliseconds.
+        max_staleness_ms: u64,
+    },
     /// Set the whole value.
     Put {
         /// The new value.
@@ -94,6 +101,7 @@ impl Operation<'_> {
             | Self::Expire { condition, .. } => *condition,
             Self::Get
             | Self::GetAfter { .. }
+            | Self::GetWithin { .. }
             | Self::PutFields { .. }
             | Self::ReplaceField { .. }
             | Self::PutSibling { .. }
@@ -118,6 +126,7 @@ impl Operation<'_> {
             Self::ReplaceField { name, after, .. } => name.len() + after.len(),
             Self::Get
             | Self::GetAfter { .. }
+            | Self::GetWithin { .. }
             | Self::Delete { .. }
             | Self::Expire { .. }
             | Self::DeleteSiblings { .. } => 0,

@@ -221,6 +221,9 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
         Condition::Absent
     };
     let operation = match choice % 9 {
+        0 if choice & 0x40 != 0 => Operation::GetWithin {
+            max_staleness_ms: value.len() as u64,
+        },
         0 => Operation::Get,
         1 => Operation::GetAfter {
             context: Box::new(Context::decode(value).unwrap_or_default()),

@@ -124,11 +124,17 @@ pub(super) async fn read(
         let params = Params::read(query)?;
         let buckets = door.node.buckets();
         let target = target(&buckets, &path)?;
-        let operation = match params.after.as_deref().or(text(&headers, AFTER)) {
-            Some(token) => Operation::GetAfter {
+        let after = params.after.as_deref().or(text(&headers, AFTER));
+        let operation = match (after, params.max_staleness_ms) {
+            (Some(_), Some(_)) => {
+                let text = "after and max_staleness_ms exclude each other";
+                return Err(Box::new(bad_request(text)));
+            }
+            (Some(token), None) => Operation::GetAfter {
                 context: Box::new(open(&door, token, &target.key)?),
             },
-            None => Operation::Get,
+            (None, Some(max_staleness_ms)) => Operation::GetWithin { max_staleness_ms },
+            (None, None) => Operation::Get,
         };
         let outcome = door.call(&target.key, operation, params.options).await;
         let receipt = outcome.receipt.as_deref();

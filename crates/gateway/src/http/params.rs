@@ -8,7 +8,8 @@ use henge_node::Options;
 use super::answer::bad_request;
 
 /// What may stand in a query.
-const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt, token, after, principal";
+const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt, token, after, \
+                     max_staleness_ms, principal";
 /// Longest time-out that may be asked for, in milliseconds.
 const MAX_TIMEOUT_MS: u64 = 60_000;
 
@@ -23,6 +24,8 @@ pub(super) struct Params {
     pub(super) token: bool,
     /// The context that a read has to show.
     pub(super) after: Option<String>,
+    /// How much older a read may be than one that R replicas answer.
+    pub(super) max_staleness_ms: Option<u64>,
     /// Whose session it is.
     pub(super) principal: Option<Vec<u8>>,
 }
@@ -58,6 +61,7 @@ impl Params {
                 },
                 "strict" => params.options.strict = Some(flag(name, value)?),
                 "token" => params.token = flag(name, value)?,
+                "max_staleness_ms" => params.max_staleness_ms = Some(number(name, value)?),
                 "after" => params.after = Some(value.to_owned()),
                 "principal" => params.principal = Some(percent_decoded(value)?),
                 "receipt" => params.options.receipt = flag(name, value)?,
@@ -110,7 +114,7 @@ mod tests {
     #[test]
     fn everything_at_once() {
         let params = Params::parse(
-            "r=2&w=3&strict&timeout_ms=250&ttl_ms=1000&receipt=true&token&after=Ag_-",
+            "r=2&w=3&strict&timeout_ms=250&ttl_ms=1000&receipt=true&token&after=Ag_-&max_staleness_ms=9",
         )
         .unwrap();
         let options = Options {
@@ -127,6 +131,7 @@ mod tests {
                 ttl_ms: Some(1000),
                 token: true,
                 after: Some("Ag_-".to_owned()),
+                max_staleness_ms: Some(9),
                 principal: None,
             }
         );
@@ -161,7 +166,7 @@ mod tests {
             (
                 "n=3",
                 "\"n\" is unknown; known are r, w, strict, timeout_ms, ttl_ms, receipt, token, after, \
-                 principal",
+                 max_staleness_ms, principal",
             ),
             ("r=1&r=2", "\"r\" is given twice"),
         ] {

@@ -190,6 +190,10 @@ fn a_read_shows_what_its_token_names_or_fails() {
         |door: &Http, token: &str| door.ask(&format!("GET {path}"), &[("Henge-After", token)], b"");
     assert_eq!(named(&http, token).body, "alice");
     assert_eq!(http.get(&format!("{path}?r=1&after={token}")).body, "alice");
+    let both = http.get(&format!("{path}?max_staleness_ms=500&after={token}"));
+    assert_eq!(both.status, 400);
+    let bounded = http.get(&format!("{path}?max_staleness_ms=500"));
+    assert_eq!(bounded.body, "alice");
     let missed = named(&elsewhere, token);
     assert_eq!(missed.status, 503);
     assert!(missed.body.contains("\"needed\":1"), "{}", missed.body);

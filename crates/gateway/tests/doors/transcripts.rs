@@ -334,6 +334,10 @@ fn henge_extensions() {
         HENGE.DEL h ⇒ ["applied", :1, "absorbed", :0]
         HENGE.DEL h ⇒ ["applied", :0, "absorbed", :0]
         HENGE.SET k v FOO ⇒ -ERR unknown option 'FOO'
+        HENGE.GET k STALENESS 500 ⇒ ["values", ["v"], "fields", [], "ttl_ms", :-1]
+        HENGE.GET k STALENESS ⇒ -ERR syntax error
+        HENGE.GET k STALENESS soon ⇒ -ERR STALENESS must be a whole number from 0 on, not 'soon'
+        HENGE.SET k v STALENESS 500 ⇒ -ERR unknown option 'STALENESS'
         HENGE.GET k RECEIPT ⇒ ["values", ["v"], "fields", [], "ttl_ms", :-1, "receipt", ["needed", *
         HENGE.EXPLAIN k ⇒ [["node", *
         HENGE.RING ⇒ "{*

@@ -59,6 +59,21 @@ impl Engine {
         true
     }
 
+    /// A read that this node's own record answers. What belongs to it is read as `consistency` says.
+    pub(super) fn answer_alone(
+        &mut self,
+        now: Now,
+        key: Key<'_>,
+        mut placement: Placement,
+        consistency: &Consistency,
+        asker: Asker,
+    ) {
+        self.parts.counters.reads.add(1);
+        own_place_first(&mut placement);
+        let begun = self.look_here(key, &placement, &consistency.of_one());
+        self.list_read(now, key, begun, consistency, asker, None);
+    }
+
     /// What this node holds, and the read that begins with it. This node's own place is the first.
     fn look_here(
         &self,
@@ -400,6 +415,9 @@ impl Engine {
             return self.complete(ticket, outcome);
         }
         self.repair_after(&reading);
+        if let Some(Then::Confirm { .. }) = reading.then.as_deref() {
+            self.confirm(&reading);
+        }
         if let Some(Then::Write(request)) = reading.then.take().map(|then| *then) {
             match reading.keep_here(&*self.parts.store) {
                 Ok(()) => self.go_on(now, &reading, &request),
@@ -491,7 +509,7 @@ impl Reading {
                 let record = self.held.and_then(|_| RecordRef::parse(&self.record).ok());
                 context.is_in(record)
             }
-            Some(Then::Write(_)) | None => true,
+            Some(Then::Write(_) | Then::Confirm { .. }) | None => true,
         }
     }
 
@@ -537,7 +555,7 @@ impl Reading {
 
     /// Sees to it that this node holds what was read, for a write is decided by what lies here: by
     /// an older record it could overrule what the read found.
-    fn keep_here(&self, store: &dyn henge_store::Store) -> Result<(), StoreError> {
+    pub(super) fn keep_here(&self, store: &dyn henge_store::Store) -> Result<(), StoreError> {
         let key = Key::new(&self.key);
         if self.held.is_none() || store.digest(key) == self.held {
             return Ok(());

@@ -59,6 +59,9 @@ counters! {
     read_repairs,
     /// Reads that asked one replica more than they needed.
     hedged_reads,
+    /// Reads with a bound on staleness that this node answered alone, R replicas having answered one
+    /// within the bound.
+    bounded_reads,
     /// Reads whose R replicas did not hold what their client had seen.
     older_reads,
     /// Probes: reads beside which all replicas were asked what they hold.

@@ -61,6 +61,9 @@ enum WireOperation<'a> {
         #[serde(borrow, with = "serde_bytes")]
         after: &'a [u8],
     },
+    GetWithin {
+        max_staleness_ms: u64,
+    },
 }
 
 /// [`Outcome`] on the wire. Behind it lies, if there is one, the context of what was written.
@@ -86,6 +89,9 @@ pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
             context.encode(&mut after);
             WireOperation::GetAfter { context: &after }
         }
+        Operation::GetWithin { max_staleness_ms } => WireOperation::GetWithin {
+            max_staleness_ms: *max_staleness_ms,
+        },
         Operation::Put {
             value,
             expiry,
@@ -153,6 +159,7 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
         WireOperation::GetAfter { context } => Operation::GetAfter {
             context: Box::new(Context::decode(context).ok()?),
         },
+        WireOperation::GetWithin { max_staleness_ms } => Operation::GetWithin { max_staleness_ms },
         WireOperation::Put {
             value,
             expiry,

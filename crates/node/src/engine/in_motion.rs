@@ -187,6 +187,9 @@ impl Engine {
             Some(Then::Show(context)) => Some(Operation::GetAfter {
                 context: Box::new(context.clone()),
             }),
+            Some(Then::Confirm { max_staleness_ms }) => Some(Operation::GetWithin {
+                max_staleness_ms: *max_staleness_ms,
+            }),
             Some(Then::Write(_)) => None,
         };
         match target.zip(operation) {

@@ -31,6 +31,7 @@ use crate::{
     transition::{Snapshot, Transition},
 };
 
+mod bounded_reads;
 mod calls;
 mod coordinate_read;
 mod coordinate_write;
@@ -155,6 +156,7 @@ pub struct Engine {
     origins: Slab<Origin>,
     /// Reads that wait for a look into a principal's index.
     checks: principals::Checks,
+    confirmed_reads: bounded_reads::ConfirmedReads,
     completions: Vec<(Ticket, Outcome)>,
     due: Vec<henge_coordinator::OpId>,
     delta: Vec<u8>,
@@ -253,6 +255,7 @@ impl Engine {
             neither_hints_nor_read_repair: false,
             origins: Slab::new(),
             checks: principals::Checks::default(),
+            confirmed_reads: bounded_reads::ConfirmedReads::default(),
             completions: Vec::new(),
             due: Vec::new(),
             delta: Vec::new(),
@@ -294,6 +297,7 @@ impl Engine {
     fn take_ring(&mut self, ring: Arc<Ring>) {
         self.peers.adopt(&ring);
         self.parts.ring = ring;
+        self.confirmed_reads.forget();
         self.plan();
     }
 

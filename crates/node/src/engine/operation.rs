@@ -52,6 +52,11 @@ pub(super) enum Then {
     Write(Vec<u8>),
     /// The answer has to hold this.
     Show(Context),
+    /// It is remembered that so many replicas have answered, for reads that may show older state.
+    Confirm {
+        /// How much older, in milliseconds.
+        max_staleness_ms: u64,
+    },
 }
 
 /// A write waiting for replicas.
@@ -112,7 +117,7 @@ pub(super) struct Origin {
 pub(super) fn is_read(request: &Request<'_>) -> bool {
     matches!(
         request.operation,
-        Operation::Get | Operation::GetAfter { .. }
+        Operation::Get | Operation::GetAfter { .. } | Operation::GetWithin { .. }
     )
 }
 

@@ -83,6 +83,9 @@ impl Engine {
                 let then = Some(Box::new(Then::Show((**context).clone())));
                 self.begin_read(now, key, placement, &consistency, asker, then);
             }
+            Operation::GetWithin { max_staleness_ms } => {
+                self.begin_bounded_read(now, key, placement, &consistency, asker, max_staleness_ms);
+            }
             _ => self.begin_write(now, (request, key), placement, &consistency, asker, false),
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn reads_first(
 ) -> bool {
     let live_here = local.is_some_and(|record| record.is_live(when.now_ms));
     match operation {
-        Operation::Get | Operation::GetAfter { .. } => false,
+        Operation::Get | Operation::GetAfter { .. } | Operation::GetWithin { .. } => false,
         Operation::PutSibling { .. } | Operation::DeleteSiblings { .. } => false,
         Operation::Put {
             condition, expiry, ..
@@ -146,6 +146,7 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
         Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
         Operation::Get
         | Operation::GetAfter { .. }
+        | Operation::GetWithin { .. }
         | Operation::PutSibling { .. }
         | Operation::DeleteSiblings { .. } => Effect::Decline,
     }

@@ -15,6 +15,7 @@ use crate::{
 
 mod after;
 mod announced;
+mod bounded;
 mod buckets;
 mod departed;
 mod forwarded;

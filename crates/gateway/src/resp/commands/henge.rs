@@ -32,6 +32,8 @@ struct Wanted<'a> {
     expiry: Option<Expiry>,
     /// `CONTEXT token`, of writes; `AFTER token`, of reads.
     token: Option<&'a [u8]>,
+    /// `STALENESS ms`, of reads.
+    max_staleness_ms: Option<u64>,
     /// `CONTEXT`, of reads; `TOKEN`, of writes.
     context: bool,
     /// `PRINCIPAL`: whose session it is.
@@ -64,6 +66,7 @@ impl<'a> Wanted<'a> {
             condition: Condition::Always,
             expiry: None,
             token: None,
+            max_staleness_ms: None,
             context: false,
             principal: None,
         };
@@ -75,6 +78,10 @@ impl<'a> Wanted<'a> {
                 () if is(word, "CONTEXT") && takes == Takes::Read => wanted.context = true,
                 () if is(word, "AFTER") && takes == Takes::Read => {
                     wanted.token = Some(words.next().ok_or_else(syntax)?);
+                }
+                () if is(word, "STALENESS") && takes == Takes::Read => {
+                    let bound = words.next().ok_or_else(syntax)?;
+                    wanted.max_staleness_ms = Some(unsigned(bound, "STALENESS")?);
                 }
                 () if is(word, "TOKEN") && takes != Takes::Read => wanted.context = true,
                 () if takes.has_lifetime() && is(word, "PRINCIPAL") => {
@@ -167,11 +174,17 @@ fn unknown_option(word: &[u8]) -> Reply {
 pub(super) fn get<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let wanted = Wanted::parse(call, args.from(2), Takes::Read)?;
     let key = args.at(1);
-    let operation = match wanted.presented(call.shared, key)? {
-        Some(context) => Operation::GetAfter {
+    let operation = match (wanted.presented(call.shared, key)?, wanted.max_staleness_ms) {
+        (Some(_), Some(_)) => {
+            return Err(Reply::error(
+                "ERR AFTER and STALENESS exclude each other".to_owned(),
+            ));
+        }
+        (Some(context), None) => Operation::GetAfter {
             context: Box::new(context),
         },
-        None => Operation::Get,
+        (None, Some(max_staleness_ms)) => Operation::GetWithin { max_staleness_ms },
+        (None, None) => Operation::Get,
     };
     let sealing = wanted.context.then(|| (call.shared.clone(), key.to_vec()));
     let shape = Shape::With(Box::new(move |outcome: &Outcome, now_ms| {
