@@ -145,38 +145,6 @@ impl Client {
         self.write_of(key.as_ref(), Change::Delete)
     }
 
-    /// The keys of a user's live sessions: those written with [`Write::principal`].
-    ///
-    /// # Errors
-    /// If any of them cannot be read: a list never leaves one out.
-    pub async fn sessions(&self, principal: impl AsRef<[u8]>) -> Result<Vec<Bytes>, Error> {
-        let request = Args::of("HENGE.SESSIONS")
-            .bytes(principal.as_ref())
-            .finish();
-        let reply = self.call(b"", request, true).await.map_err(of_a_read)?;
-        let pairs = reply.pairs().into_iter();
-        let keys = pairs.map(|(key, _)| match key {
-            Value::Bulk(key) => Ok(key.clone()),
-            other => Err(Error::Protocol(format!("to HENGE.SESSIONS: {other:?}"))),
-        });
-        keys.collect()
-    }
-
-    /// Ends all sessions of a user; answers how many there were, by the index. Afterwards no read with
-    /// R + W > N shows one whose login was acknowledged before.
-    ///
-    /// # Errors
-    /// If that could not be assured. [`Error::Unknown`]: they may be over, now or later; ask again.
-    pub async fn logout_all(&self, principal: impl AsRef<[u8]>) -> Result<u64, Error> {
-        let request = Args::of("HENGE.LOGOUTALL")
-            .bytes(principal.as_ref())
-            .finish();
-        let reply = self.call(b"", request, false).await?;
-        let sessions = reply.field("sessions").and_then(Value::integer);
-        let sessions = sessions.and_then(|count| u64::try_from(count).ok());
-        sessions.ok_or_else(|| Error::Protocol(format!("to HENGE.LOGOUTALL: {reply:?}")))
-    }
-
     /// What each replica holds of a key.
     pub async fn explain(&self, key: impl AsRef<[u8]>) -> Result<Explained, Error> {
         let key = key.as_ref();
@@ -319,7 +287,12 @@ impl Client {
     }
 
     /// Sends a request to one live primary after another, as long as repeating is safe.
-    async fn call(&self, key: &[u8], request: Bytes, repeatable: bool) -> Result<Value, Error> {
+    pub(crate) async fn call(
+        &self,
+        key: &[u8],
+        request: Bytes,
+        repeatable: bool,
+    ) -> Result<Value, Error> {
         let options = &self.shared.options;
         let deadline = Instant::now() + options.request_timeout;
         let mut pause = RETRY_PAUSE;
@@ -395,7 +368,7 @@ impl Client {
 }
 
 /// A read has no unknown outcome: it just was not answered.
-fn of_a_read(error: Error) -> Error {
+pub(crate) fn of_a_read(error: Error) -> Error {
     match error {
         Error::Unknown(Doubt::Quorum { needed, got }) => Error::Failed { needed, got },
         Error::Unknown(Doubt::TimedOut(limit)) => Error::TimedOut(limit),

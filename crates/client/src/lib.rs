@@ -31,6 +31,8 @@
 mod client;
 pub use client::{Client, Explained};
 
+mod sessions;
+
 mod options;
 pub use options::{Options, Spread};
 

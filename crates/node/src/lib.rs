@@ -18,6 +18,10 @@ pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};
 
 pub mod principals;
 
+pub mod rotation;
+
+mod hidden;
+
 mod outcome;
 pub use outcome::{
     Done, Failure, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Shortage, Unready,

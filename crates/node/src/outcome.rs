@@ -96,6 +96,9 @@ pub enum Shortage {
     /// What the reader has seen before is in none of the answers.
     #[error("those that answered do not hold what has been seen before")]
     Older,
+    /// What was copied had changed each time before the copy could take its place.
+    #[error("the session changes faster than it can be copied; nothing was changed")]
+    Changing,
 }
 
 /// Why a node does not serve.

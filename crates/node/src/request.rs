@@ -4,6 +4,8 @@ use henge_versioning::{Context, VersionVector};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::rotation::Step;
+
 /// One request on one key.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -90,6 +92,8 @@ pub enum Operation<'a> {
         /// What the writer has read.
         context: VersionVector,
     },
+    /// A step of a rotation, which only the node itself may ask for.
+    Rotate(Step<'a>),
 }
 
 impl Operation<'_> {
@@ -105,7 +109,8 @@ impl Operation<'_> {
             | Self::PutFields { .. }
             | Self::ReplaceField { .. }
             | Self::PutSibling { .. }
-            | Self::DeleteSiblings { .. } => Condition::Always,
+            | Self::DeleteSiblings { .. }
+            | Self::Rotate(_) => Condition::Always,
         }
     }
 
@@ -113,6 +118,14 @@ impl Operation<'_> {
     /// carries the record before.
     pub fn is_conditional(&self) -> bool {
         matches!(self, Self::ReplaceField { .. }) || self.condition() != Condition::Always
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Self::Get | Self::GetAfter { .. } | Self::GetWithin { .. } | Self::Rotate(Step::Whole)
+        )
     }
 
     /// Bytes of value it carries.
@@ -129,7 +142,8 @@ impl Operation<'_> {
             | Self::GetWithin { .. }
             | Self::Delete { .. }
             | Self::Expire { .. }
-            | Self::DeleteSiblings { .. } => 0,
+            | Self::DeleteSiblings { .. }
+            | Self::Rotate(_) => 0,
         }
     }
 }

@@ -14,7 +14,10 @@ use henge_versioning::{Merge, RecordRef, merge};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::principals;
+use crate::{
+    hidden::{self, Hidden},
+    principals,
+};
 
 /// Keys of one page at most: bounds the time a data thread is held up.
 pub(crate) const MOST_KEYS: usize = 1_000;
@@ -233,8 +236,9 @@ pub(crate) fn join(pages: Vec<Seen>, now_ms: u64) -> (LiveKeys, Option<u64>) {
     let clients = merged
         .into_iter()
         .filter(|((_, key), _)| !principals::is_index(key));
-    let keys =
-        clients.map(|((_, key), record)| (key, principals::visible(&record).unwrap_or(record)));
+    // An old id is no key any more.
+    let clients = clients.filter(|(_, record)| !Hidden::is_handed_over(record));
+    let keys = clients.map(|((_, key), record)| (key, hidden::visible(&record).unwrap_or(record)));
     (keys.filter(|(_, record)| live(record)).collect(), covered)
 }
 

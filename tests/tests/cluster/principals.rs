@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     buckets::is_taken_over,
     doors::{Reply, Resp},
-    nodes::{Cluster, Port},
+    nodes::{Cluster, Port, wait},
     programs::Ran,
 };
 
@@ -155,4 +155,78 @@ fn a_logout_everywhere_that_not_all_replicas_can_hear_of_is_no_success() {
         }
         assert_eq!(listed(&cluster, node, "alice"), BTreeSet::new());
     }
+}
+
+/// A session gets a new id at one node while another is dead: the old id leads to it on all nodes, on the
+/// one that comes back too, and ends with it.
+#[test]
+fn a_session_with_a_new_id_is_served_under_both_and_ends_under_both() {
+    let mut cluster = Cluster::start(3);
+    let mut first = cluster.resp(0);
+    for name in ["a", "b", "c"] {
+        log_in(&mut first, &format!("sess:{name}"), "alice");
+    }
+    cluster.kill(2);
+    for name in ["a", "b", "c"] {
+        let (old, new) = (format!("sess:{name}"), format!("sess:new-{name}"));
+        let words = [
+            "HENGE.ROTATE",
+            &old,
+            &new,
+            "GRACE",
+            "60000",
+            "TIMEOUT",
+            "5000",
+        ];
+        let rotated = retried(|| cluster.resp(1).call(&words));
+        assert_eq!(rotated[..2], [Reply::bulk("rotated"), Reply::Integer(1)]);
+    }
+    cluster.restart(2);
+    cluster.wait_until_settled(3);
+    for node in cluster.running() {
+        for name in ["a", "new-a", "b", "new-b"] {
+            assert!(
+                is_shown(&cluster, node, "2", ("sessions", name)),
+                "{name} at {node}"
+            );
+        }
+    }
+    assert_eq!(
+        cluster.resp(2).call(&["DEL", "sess:new-a"]),
+        Reply::Integer(1)
+    );
+    assert_eq!(cluster.resp(2).call(&["DEL", "sess:b"]), Reply::Integer(1));
+    for node in cluster.running() {
+        for name in ["a", "new-a", "b", "new-b"] {
+            assert!(
+                !is_shown(&cluster, node, "2", ("sessions", name)),
+                "{name} at {node}"
+            );
+        }
+        assert!(is_shown(&cluster, node, "2", ("sessions", "c")));
+    }
+    let ended = cluster.resp(0).call(&["HENGE.LOGOUTALL", "alice"]);
+    assert!(matches!(ended, Reply::List(_)), "{ended:?}");
+    for node in cluster.running() {
+        for name in ["c", "new-c"] {
+            assert!(
+                !is_shown(&cluster, node, "2", ("sessions", name)),
+                "{name} at {node}"
+            );
+        }
+    }
+}
+
+/// What a request is answered with that may be sent again, while a node has just died.
+fn retried(mut ask: impl FnMut() -> Reply) -> Vec<Reply> {
+    let mut answer = None;
+    wait("it is carried out", || match ask() {
+        Reply::List(list) => {
+            answer = Some(list);
+            true
+        }
+        Reply::Error(_) => false,
+        other => panic!("{other:?}"),
+    });
+    answer.expect("it was")
 }

@@ -42,6 +42,7 @@ mod members;
 mod operating;
 mod params;
 mod principals;
+mod rotation;
 mod serve;
 mod target;
 
@@ -76,6 +77,10 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
                 .delete(keys::delete),
         )
         .route("/v1/buckets/{bucket}/keys/{key}/touch", post(keys::touch))
+        .route(
+            "/v1/buckets/{bucket}/keys/{key}/rotate",
+            post(rotation::rotate),
+        )
         .route(
             "/v1/principals/{principal}/sessions",
             get(principals::sessions).delete(principals::logout_all),
@@ -118,6 +123,7 @@ pub fn http_routes(node: Handle, doors: &Doors) -> Router {
 async fn count(State(door): State<Door>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
         path if path.starts_with("/v1/buckets/") && path.ends_with("/touch") => "touch",
+        path if path.starts_with("/v1/buckets/") && path.ends_with("/rotate") => "rotate",
         path if path.starts_with("/v1/principals/") => "principals",
         path if path.starts_with("/v1/buckets/") && path.contains("/keys/") => "keys",
         path if path.starts_with("/v1/buckets") => "buckets",

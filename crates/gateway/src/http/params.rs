@@ -9,7 +9,7 @@ use super::answer::bad_request;
 
 /// What may stand in a query.
 const KNOWN: &str = "r, w, strict, timeout_ms, ttl_ms, receipt, token, after, \
-                     max_staleness_ms, principal";
+                     max_staleness_ms, principal, to, grace_ms";
 /// Longest time-out that may be asked for, in milliseconds.
 const MAX_TIMEOUT_MS: u64 = 60_000;
 
@@ -28,6 +28,10 @@ pub(super) struct Params {
     pub(super) max_staleness_ms: Option<u64>,
     /// Whose session it is.
     pub(super) principal: Option<Vec<u8>>,
+    /// The new id of a session.
+    pub(super) to: Option<Vec<u8>>,
+    /// How long the old one stands for it, in milliseconds.
+    pub(super) grace_ms: Option<u64>,
 }
 
 impl Params {
@@ -64,6 +68,8 @@ impl Params {
                 "max_staleness_ms" => params.max_staleness_ms = Some(number(name, value)?),
                 "after" => params.after = Some(value.to_owned()),
                 "principal" => params.principal = Some(percent_decoded(value)?),
+                "to" => params.to = Some(percent_decoded(value)?),
+                "grace_ms" => params.grace_ms = Some(number(name, value)?),
                 "receipt" => params.options.receipt = flag(name, value)?,
                 _ => return Err(format!("{name:?} is unknown; known are {KNOWN}")),
             }
@@ -133,6 +139,8 @@ mod tests {
                 after: Some("Ag_-".to_owned()),
                 max_staleness_ms: Some(9),
                 principal: None,
+                to: None,
+                grace_ms: None,
             }
         );
         assert_eq!(Params::parse("").unwrap(), Params::default());
@@ -166,7 +174,7 @@ mod tests {
             (
                 "n=3",
                 "\"n\" is unknown; known are r, w, strict, timeout_ms, ttl_ms, receipt, token, after, \
-                 max_staleness_ms, principal",
+                 max_staleness_ms, principal, to, grace_ms",
             ),
             ("r=1&r=2", "\"r\" is given twice"),
         ] {

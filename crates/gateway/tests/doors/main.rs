@@ -6,5 +6,6 @@ mod http;
 mod one_node;
 mod pipelines;
 mod principals;
+mod rotations;
 mod scripts;
 mod transcripts;

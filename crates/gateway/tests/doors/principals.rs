@@ -7,7 +7,8 @@ use crate::{
     one_node::{Client, serve},
 };
 
-fn run(client: &mut Client, transcript: &str) {
+/// Commands with their replies, a line each; `*` at the end stands for anything more.
+pub(crate) fn run(client: &mut Client, transcript: &str) {
     for line in transcript
         .lines()
         .map(str::trim)

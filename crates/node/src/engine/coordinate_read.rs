@@ -8,7 +8,7 @@ use henge_versioning::{Merge, RecordRef, merge};
 use super::{
     Counters, Engine, Now, Placement, Slot,
     operation::{Asker, InFlight, Reading, Then, failed, read_receipt},
-    principals::Shown,
+    showing::Shown,
 };
 use crate::{Done, Failure, Outcome, Shortage, buffers};
 
@@ -418,6 +418,7 @@ impl Engine {
         if let Some(Then::Confirm { .. }) = reading.then.as_deref() {
             self.confirm(&reading);
         }
+        let is_whole = matches!(reading.then.as_deref(), Some(Then::Whole));
         if let Some(Then::Write(request)) = reading.then.take().map(|then| *then) {
             match reading.keep_here(&*self.parts.store) {
                 Ok(()) => self.go_on(now, &reading, &request),
@@ -438,8 +439,11 @@ impl Engine {
             deadline_ms: reading.deadline_ms,
             ticket: reading.asker.ticket,
         };
-        let result = Ok(done);
-        self.show_record(now, shown, Outcome { result, receipt });
+        let (result, ticket) = (Ok(done), shown.ticket);
+        match is_whole {
+            true => self.complete(ticket, Outcome { result, receipt }),
+            false => self.show_record(now, shown, Outcome { result, receipt }),
+        }
         self.recycle(reading.key);
     }
 
@@ -509,7 +513,7 @@ impl Reading {
                 let record = self.held.and_then(|_| RecordRef::parse(&self.record).ok());
                 context.is_in(record)
             }
-            Some(Then::Write(_) | Then::Confirm { .. }) | None => true,
+            Some(Then::Write(_) | Then::Confirm { .. } | Then::Whole) | None => true,
         }
     }
 

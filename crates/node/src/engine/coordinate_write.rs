@@ -16,12 +16,14 @@ use super::{
     Engine, Now, Placement, Slot,
     coordinate_read::Answer,
     operation::{Asker, InFlight, Then, Writing, failed, receipt_of, written_by},
-    principals::Shown,
     rules::{self, Effect, Facts, When},
+    showing::Shown,
 };
 use crate::{
     Bucket, Condition, Done, Expiry, Failure, OnDead, Operation, Outcome, Receipt, Request,
-    Shortage, principals,
+    Shortage,
+    hidden::{self, Hidden},
+    principals,
 };
 
 /// What the locked step on the local store came to.
@@ -35,6 +37,8 @@ enum Local {
     },
     Declined,
     Absorbed,
+    /// The session has a new id, whose key lies in the engine's buffer.
+    Elsewhere,
     /// The record is not known well enough here: read at quorum, then come back.
     ReadFirst,
     /// A sibling set is full.
@@ -105,6 +109,10 @@ impl Engine {
                 let absorbed = local == Local::Absorbed;
                 return self.end_without_effect(now, shown, absorbed, before);
             }
+            Local::Elsewhere => {
+                let new = self.delta.clone();
+                return self.pass_on_to(now, &new, request, asker.ticket);
+            }
             Local::TooManySiblings { count, most } => {
                 let text = format!(
                     "{count} concurrent values are kept already, at most {most}: read \
@@ -120,8 +128,8 @@ impl Engine {
             Local::Applied | Local::Confirmed { .. } => {}
         }
         self.parts.counters.writes.add(1);
-        // Whether a principal's session may be shown is not known here.
-        let before = before.filter(|record| principals::Owner::of(record).is_none());
+        // Whether a session with hidden fields may be shown is not known here.
+        let before = before.filter(|record| !Hidden::is_in(record));
         let done = Done {
             applied: local == Local::Applied,
             absorbed: local == Local::Confirmed { dead: true },
@@ -538,6 +546,7 @@ impl From<Effect> for Local {
             Effect::Decline => Self::Declined,
             Effect::Absorb => Self::Absorbed,
             Effect::Confirm { dead } => Self::Confirmed { dead },
+            Effect::Elsewhere => Self::Elsewhere,
         }
     }
 }
@@ -555,7 +564,7 @@ fn index_effect(
 /// The digest of a record as clients have seen it, for a write that names one.
 fn shown_digest(operation: &Operation<'_>, stored: &henge_store::Stored<'_>) -> u64 {
     let named = matches!(operation.condition(), Condition::Digest(_));
-    let visible = named.then(|| principals::visible(stored.bytes)).flatten();
+    let visible = named.then(|| hidden::visible(stored.bytes)).flatten();
     let visible = visible.as_deref().map(RecordRef::parse);
     match visible {
         Some(Ok(record)) => record.digest(),

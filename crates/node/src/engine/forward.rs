@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Condition, Done, Expiry, Failure, FieldWrites, Operation, Options, Outcome, Receipt, Request,
+    rotation::Step,
 };
 
 /// [`Request`] on the wire. The order of variants and fields is wire format: append only.
@@ -64,6 +65,7 @@ enum WireOperation<'a> {
     GetWithin {
         max_staleness_ms: u64,
     },
+    Rotate(#[serde(borrow)] Step<'a>),
 }
 
 /// [`Outcome`] on the wire. Behind it lies, if there is one, the context of what was written.
@@ -141,6 +143,7 @@ pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
         Operation::DeleteSiblings { context } => WireOperation::DeleteSiblings {
             context: context.iter().collect(),
         },
+        Operation::Rotate(step) => WireOperation::Rotate(step.clone()),
     };
     let wire = WireRequest {
         key: request.key,
@@ -199,6 +202,7 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
         WireOperation::DeleteSiblings { context } => Operation::DeleteSiblings {
             context: VersionVector::from_iter(context),
         },
+        WireOperation::Rotate(step) => Operation::Rotate(step),
     };
     Some(Request {
         key: wire.key,

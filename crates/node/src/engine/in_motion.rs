@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Failure, Operation, Options, Request, Shortage,
+    rotation::Step,
     transition::{Moving, Snapshot},
 };
 
@@ -190,6 +191,7 @@ impl Engine {
             Some(Then::Confirm { max_staleness_ms }) => Some(Operation::GetWithin {
                 max_staleness_ms: *max_staleness_ms,
             }),
+            Some(Then::Whole) => Some(Operation::Rotate(Step::Whole)),
             Some(Then::Write(_)) => None,
         };
         match target.zip(operation) {

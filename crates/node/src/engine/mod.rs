@@ -44,12 +44,12 @@ mod operation;
 mod pages;
 mod passing_on;
 mod peers;
-mod principals;
 mod probing;
 mod ranking;
 mod replica;
 mod rules;
 mod sampling;
+mod showing;
 
 pub use counters::{Count, Counters};
 pub(crate) use forward::{decode_request, encode_request};
@@ -154,8 +154,8 @@ pub struct Engine {
     neither_hints_nor_read_repair: bool,
     /// Requests coordinated here for other nodes.
     origins: Slab<Origin>,
-    /// Reads that wait for a look into a principal's index.
-    checks: principals::Checks,
+    /// Reads that wait for a look at what hidden fields name.
+    checks: showing::Checks,
     confirmed_reads: bounded_reads::ConfirmedReads,
     completions: Vec<(Ticket, Outcome)>,
     due: Vec<henge_coordinator::OpId>,
@@ -254,7 +254,7 @@ impl Engine {
             }),
             neither_hints_nor_read_repair: false,
             origins: Slab::new(),
-            checks: principals::Checks::default(),
+            checks: showing::Checks::default(),
             confirmed_reads: bounded_reads::ConfirmedReads::default(),
             completions: Vec::new(),
             due: Vec::new(),
@@ -402,7 +402,7 @@ impl Engine {
         self.adopt(now);
         self.ask_those_who_refused(now);
         self.deliver_hints(now);
-        self.destroy_ended(now);
+        self.tidy_found(now);
         self.sampling.tick(now);
         self.tell_pace();
         self.rank(now);
@@ -594,7 +594,7 @@ impl Engine {
             Err(_) => self.parts.counters.failed.add(1),
         }
         match ticket.sink {
-            ..principals::FIRST_OWN_SINK => self.completions.push((ticket, outcome)),
+            ..showing::FIRST_OWN_SINK => self.completions.push((ticket, outcome)),
             FORWARDED => self.return_outcome(ticket, outcome),
             _ => self.own_step_ended(ticket, outcome),
         }

@@ -5,7 +5,7 @@ use henge_ring::NodeId;
 use henge_versioning::{Context, RecordRef};
 
 use super::{Ticket, peers::Slot, probing::Probing};
-use crate::{Done, Operation, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole, Request};
+use crate::{Done, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole};
 
 /// One operation in flight.
 #[derive(Debug)]
@@ -57,6 +57,8 @@ pub(super) enum Then {
         /// How much older, in milliseconds.
         max_staleness_ms: u64,
     },
+    /// The record is told as it lies there, with its hidden fields.
+    Whole,
 }
 
 /// A write waiting for replicas.
@@ -112,13 +114,6 @@ pub(super) const FORWARDED: u16 = u16::MAX;
 pub(super) struct Origin {
     pub(super) node: NodeId,
     pub(super) op: u64,
-}
-
-pub(super) fn is_read(request: &Request<'_>) -> bool {
-    matches!(
-        request.operation,
-        Operation::Get | Operation::GetAfter { .. } | Operation::GetWithin { .. }
-    )
 }
 
 /// What a delta writes, for the receipt.

@@ -8,10 +8,10 @@ use henge_store::Key;
 use super::{
     Consistency, Engine, Now, Placement, Slot, Ticket,
     forward::{decode_outcome, decode_request, encode_outcome, encode_request},
-    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, Then, Waiting, failed, is_read},
+    operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, Then, Waiting, failed},
     rules,
 };
-use crate::{Failure, Operation, Outcome, Request, Shortage, Unready};
+use crate::{Failure, Operation, Outcome, Request, Shortage, Unready, rotation::Step};
 
 /// How many nodes a read is passed on to before it fails.
 const MOST_ATTEMPTS: u8 = 3;
@@ -58,7 +58,7 @@ impl Engine {
                     return self.complete(asker.ticket, failed(Failure::NotReady(why)));
                 }
                 None => {
-                    let read = is_read(request);
+                    let read = request.operation.is_read();
                     let needed = if read {
                         consistency.r()
                     } else {
@@ -85,6 +85,10 @@ impl Engine {
             }
             Operation::GetWithin { max_staleness_ms } => {
                 self.begin_bounded_read(now, key, placement, &consistency, asker, max_staleness_ms);
+            }
+            Operation::Rotate(Step::Whole) => {
+                let then = Some(Box::new(Then::Whole));
+                self.begin_read(now, key, placement, &consistency, asker, then);
             }
             _ => self.begin_write(now, (request, key), placement, &consistency, asker, false),
         }
@@ -192,7 +196,7 @@ impl Engine {
             asker,
             target,
             request: encode_request(request),
-            is_read: is_read(request),
+            is_read: request.operation.is_read(),
             attempts: 1,
         };
         match self

@@ -11,7 +11,7 @@
 
 use henge_versioning::{ActorId, GRACE_MS, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge};
 
-use crate::{Condition, Expiry, Kind, Operation, principals};
+use crate::{Condition, Expiry, Kind, Operation, principals, rotation::Step};
 
 /// The epoch of every session's first life, the same on every node; later lives count on from it.
 /// Two nodes that begin a session at once without knowing of each other (beyond a partition, or when
@@ -38,6 +38,9 @@ pub(super) enum Effect {
         /// It has been destroyed, and not only expired.
         dead: bool,
     },
+    /// The session has a new id, and the old one still stands for it: the new key was written out, and
+    /// there the operation belongs.
+    Elsewhere,
 }
 
 /// Whether the coordinator must read at quorum before it may decide. `local` is its own record.
@@ -64,13 +67,14 @@ pub(super) fn reads_first(
         }
         Operation::Expire { condition, .. } => *condition != Condition::Always || !live_here,
         Operation::PutFields { .. } => !live_here,
-        Operation::ReplaceField { .. } => true,
+        Operation::ReplaceField { .. } | Operation::Rotate(_) => true,
     }
 }
 
 /// Whether one coordinator per key must decide it: its first reachable primary.
 pub(super) fn needs_one_decider(operation: &Operation<'_>) -> bool {
     operation.is_conditional()
+        || matches!(operation, Operation::Rotate(step) if *step != Step::Whole)
 }
 
 /// Decides a write to a principal's index: entries, or the end of its life.
@@ -130,6 +134,12 @@ pub(super) struct Facts<'a> {
 
 /// Decides an operation other than a read or one on siblings, and appends its delta to `out`.
 pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Effect {
+    if let Operation::Rotate(step) = operation {
+        return facts.decide_step(step, out);
+    }
+    if let Some(successor) = facts.successor() {
+        return facts.decide_elsewhere(operation, successor, out);
+    }
     match operation {
         Operation::Put {
             value,
@@ -148,9 +158,12 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
         | Operation::GetAfter { .. }
         | Operation::GetWithin { .. }
         | Operation::PutSibling { .. }
-        | Operation::DeleteSiblings { .. } => Effect::Decline,
+        | Operation::DeleteSiblings { .. }
+        | Operation::Rotate(_) => Effect::Decline,
     }
 }
+
+mod rotation;
 
 impl<'a> Facts<'a> {
     fn live(&self) -> Option<RecordRef<'a>> {
@@ -371,7 +384,17 @@ impl<'a> Facts<'a> {
     /// The horizon covers every deadline that somebody may be setting at this moment elsewhere: the
     /// lifetime that was given last, from now on.
     fn bury(&self, out: &mut Vec<u8>) -> Effect {
-        let grace = self.when.now_ms.saturating_add(GRACE_MS);
+        let epoch = match self.live() {
+            Some(record) if self.kind == Kind::Session && record.is_live(self.when.latest_ms) => {
+                record.epoch()
+            }
+            _ => self.next_life(),
+        };
+        delta::bury(out, epoch, self.tombstone_horizon());
+        Effect::Apply
+    }
+
+    fn tombstone_horizon(&self) -> u64 {
         let (known, lifetime) = self.present.map_or((0, 0), |record| {
             let deadline = record.deadline();
             (
@@ -379,19 +402,10 @@ impl<'a> Facts<'a> {
                 deadline.at.saturating_sub(deadline.stamp.time.millis()),
             )
         });
-        let horizon = if known == NEVER {
-            grace
-        } else {
-            known.max(self.when.now_ms.saturating_add(lifetime))
-        };
-        let epoch = match self.live() {
-            Some(record) if self.kind == Kind::Session && record.is_live(self.when.latest_ms) => {
-                record.epoch()
-            }
-            _ => self.next_life(),
-        };
-        delta::bury(out, epoch, horizon);
-        Effect::Apply
+        match known {
+            NEVER => self.when.now_ms.saturating_add(GRACE_MS),
+            known => known.max(self.when.now_ms.saturating_add(lifetime)),
+        }
     }
 }
 

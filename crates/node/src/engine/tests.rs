@@ -27,6 +27,8 @@ mod principals;
 mod pulled;
 mod ranking;
 mod restarted;
+mod rotations;
+mod rotations_at_random;
 mod scaling;
 mod sessions;
 mod staleness;

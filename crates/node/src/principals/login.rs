@@ -3,7 +3,7 @@
 use henge_versioning::RecordRef;
 
 use super::{
-    index::{Index, MOST_SESSIONS},
+    index::Index,
     index_key,
     owner::{OWNER_FIELD, Owner},
 };
@@ -17,7 +17,7 @@ use crate::{Condition, Expiry, Failure, FieldWrites, Operation, Options, Outcome
 ///   │
 ///   └──not kept, or perhaps──► done: nothing was written of the session
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Login {
     index: Vec<u8>,
     principal: Vec<u8>,
@@ -101,9 +101,8 @@ impl Login {
             Err(_) => return Some(outcome),
         };
         if !done.applied {
-            let text = format!("the principal has {MOST_SESSIONS} sessions already");
             return Some(Outcome {
-                result: Err(Failure::Invalid(text)),
+                result: Err(super::too_many()),
                 receipt: outcome.receipt,
             });
         }

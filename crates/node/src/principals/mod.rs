@@ -29,14 +29,12 @@ mod login;
 pub use login::Login;
 
 mod owner;
-#[cfg(test)]
-pub(crate) use owner::OWNER_FIELD;
-pub(crate) use owner::{Owner, visible};
+pub(crate) use owner::{OWNER_FIELD, Owner};
 
 mod service;
-pub use service::{LoggedOut, OwnSession};
+pub use service::{LoggedOut, OwnSession, listed};
 
-use crate::{Failure, Operation, Request};
+use crate::{Failure, Operation, Request, hidden::RESERVED};
 
 /// Longest principal, in bytes.
 pub const MAX_PRINCIPAL: usize = 256;
@@ -44,8 +42,9 @@ pub const MAX_PRINCIPAL: usize = 256;
 /// How the keys of principals' indexes begin.
 pub const PRINCIPALS: &[u8] = b"\0principal:";
 
-/// Names that begin like this are no application's.
-const RESERVED_FIELDS: &[u8] = b"\0\0";
+/// Why a client's request on an index is refused.
+pub(crate) const OWN_KEYS: &str =
+    "keys that begin with a zero byte and 'principal:' are the cluster's own";
 
 /// The key of a principal's index.
 ///
@@ -60,23 +59,30 @@ pub fn index_key(principal: &[u8]) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// What a login is told whose principal has [`MOST_SESSIONS`].
+pub(crate) fn too_many() -> Failure {
+    Failure::Invalid(format!(
+        "the principal has {MOST_SESSIONS} sessions already"
+    ))
+}
+
 /// Whether a key is that of an index. The first byte settles it for all others.
 #[inline]
 pub(crate) fn is_index(key: &[u8]) -> bool {
     key.first() == Some(&0) && key.starts_with(PRINCIPALS)
 }
 
-/// Refuses what only the node itself may ask: an index by its key, and reserved fields.
+/// Refuses what only the node itself may ask: an index by its key, reserved fields, steps of a rotation.
 #[inline]
 pub(crate) fn refuse_reserved(request: &Request<'_>) -> Result<(), Failure> {
     if is_index(request.key) {
-        let text = "keys that begin with a zero byte and 'principal:' are the cluster's own";
-        return Err(Failure::Invalid(text.to_owned()));
+        return Err(Failure::Invalid(OWN_KEYS.to_owned()));
     }
-    let reserved = |name: &[u8]| name.starts_with(RESERVED_FIELDS);
+    let reserved = |name: &[u8]| name.starts_with(RESERVED);
     let names_one = match &request.operation {
         Operation::PutFields { fields, .. } => fields.iter().any(|(name, _)| reserved(name)),
         Operation::ReplaceField { name, .. } => reserved(name),
+        Operation::Rotate(_) => true,
         _ => false,
     };
     match names_one {

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, future::poll_fn, task::Poll};
 use futures::{StreamExt, stream};
 use henge_versioning::{Merge, RecordRef, merge};
 
-use super::{Entry, Login, Owner, SETTLED_MS, entries, index_key};
+use super::{Entry, Login, SETTLED_MS, entries, index_key};
 use crate::{
     Condition, Expiry, Failure, FieldWrites, Handle, Kind, LocalNode, Operation, Options, Outcome,
-    Request, Shortage, Unready, engine,
+    Request, Shortage, Unready, engine, hidden::Hidden,
 };
 
 /// Requests about one principal's sessions under way at a time.
@@ -75,7 +75,7 @@ impl LocalNode {
     ) -> Result<Vec<OwnSession>, Failure> {
         let key = index_key(principal)?;
         let index = self.index(&key, Operation::Get, options).await?;
-        let known = sessions_of(index.as_deref());
+        let known = listed(index.as_deref());
         let (mut live, mut gone) = (Vec::new(), Vec::new());
         let keys: Vec<_> = known.keys().map(Vec::as_slice).collect();
         for (key, deadline) in self.deadlines(&keys, options).await? {
@@ -112,7 +112,7 @@ impl LocalNode {
             ..options
         };
         let before = self.index(&key, destroy(), everywhere).await?;
-        let known = sessions_of(before.as_deref());
+        let known = listed(before.as_deref());
         let requests = known.keys().map(async |key| {
             let request = Request {
                 key,
@@ -160,7 +160,7 @@ impl LocalNode {
                 Ok(Merge::Unchanged) | Err(_) => one,
             }
         });
-        let owner = joined.as_deref().and_then(Owner::of);
+        let owner = joined.as_deref().and_then(|it| Hidden::of(it)?.owner);
         Ok(owner.map(|owner| owner.principal.to_vec()))
     }
 
@@ -183,7 +183,7 @@ impl LocalNode {
         self.call_own(&request).await.result.map(|done| done.record)
     }
 
-    async fn call_own(&self, request: &Request<'_>) -> Outcome {
+    pub(crate) async fn call_own(&self, request: &Request<'_>) -> Outcome {
         let call = self.shard().begin_own_call(request);
         poll_fn(|context| call.poll(context).map_or(Poll::Pending, Poll::Ready)).await
     }
@@ -218,7 +218,7 @@ impl LocalNode {
     /// gone, and lets go of their entries.
     fn tidy_after(&self, login: Login) {
         let (index, before, options) = login.into_index();
-        let mut known: Vec<_> = sessions_of(before.as_deref()).into_iter().collect();
+        let mut known: Vec<_> = listed(before.as_deref()).into_iter().collect();
         if known.len() < TIDY_FROM {
             return;
         }
@@ -316,8 +316,9 @@ fn failed(failure: Failure) -> Outcome {
     }
 }
 
-/// The sessions of an index, each with the time of its latest entry.
-fn sessions_of(index: Option<&[u8]>) -> BTreeMap<Vec<u8>, u64> {
+/// The keys of the sessions in an index, each with the time of its latest entry, in milliseconds since
+/// 1970. Some may have ended.
+pub fn listed(index: Option<&[u8]>) -> BTreeMap<Vec<u8>, u64> {
     let mut sessions = BTreeMap::new();
     let index = index.and_then(|bytes| RecordRef::parse(bytes).ok());
     for Entry {

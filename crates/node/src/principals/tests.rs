@@ -6,7 +6,10 @@ use henge_versioning::{ActorId, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, 
 use proptest::prelude::*;
 
 use super::{index::Index, *};
-use crate::{FieldWrites, Options};
+use crate::{
+    FieldWrites, Options,
+    hidden::{self, Hidden},
+};
 
 fn stamp(time: u64, actor: u64) -> Stamp {
     Stamp {
@@ -167,9 +170,9 @@ proptest! {
         let (mut shown, mut whole) = (Vec::new(), Vec::new());
         delta::put_fields(&mut shown, stamp(1, 0), stamp(9, 9), Some(77), &plain);
         delta::put_fields(&mut whole, stamp(1, 0), stamp(9, 9), Some(77), &both);
-        prop_assert_eq!(Owner::of(&whole), Some(owner));
-        prop_assert_eq!(Owner::of(&shown), None);
-        prop_assert_eq!(visible(&whole), Some(shown));
+        prop_assert_eq!(Hidden::of(&whole).and_then(|it| it.owner), Some(owner));
+        prop_assert_eq!(Hidden::of(&shown), None);
+        prop_assert_eq!(hidden::visible(&whole), Some(shown));
     }
 }
 

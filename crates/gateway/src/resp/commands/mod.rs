@@ -29,6 +29,7 @@ mod operating;
 mod parse;
 mod principals;
 mod quorum;
+mod rotation;
 mod scan;
 mod scripts;
 mod server;

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::{
     Access, Command, Keys, Run, catalogue, channels, connection, expiry, flush, hashes, henge,
-    keys, many, numbers, operating, principals, quorum, scan, scripts, server, sets, strings,
-    topology, transaction,
+    keys, many, numbers, operating, principals, quorum, rotation, scan, scripts, server, sets,
+    strings, topology, transaction,
 };
 
 const fn entry(
@@ -53,7 +53,7 @@ const fn own(name: &'static str, arity: i16, group: &'static str, run: Run) -> C
 
 /// Every command there is.
 #[rustfmt::skip]
-pub(crate) static COMMANDS: [Command; 109] = [
+pub(crate) static COMMANDS: [Command; 110] = [
     write("append", 3, "string", strings::append),
     own("auth", -2, "connection", connection::auth),
     own("client", -2, "connection", connection::client),
@@ -92,6 +92,7 @@ pub(crate) static COMMANDS: [Command; 109] = [
     own("henge.quorum", -1, "henge", quorum::quorum),
     plain("henge.repair", -1, "henge", operating::repair),
     plain("henge.ring", 1, "henge", topology::ring),
+    entry("henge.rotate", -3, Access::Write, (1, 2, 1), "henge", rotation::rotate),
     entry("henge.sessions", -2, Access::ReadAll, (0, 0, 0), "henge", principals::sessions),
     write("henge.set", -3, "henge", henge::set),
     write("henge.touch", -3, "henge", henge::touch),

@@ -312,3 +312,28 @@ fn a_session_found_logged_out_is_destroyed() {
         });
     }
 }
+
+/// A replica that answers alone for a while asks all the same whether the user was logged out.
+#[test]
+fn a_read_with_a_bound_on_staleness_looks_into_the_index_of_r_replicas() {
+    for at in 1..=3 {
+        let mut cluster = Cluster::new(3);
+        login(&mut cluster, 1, "sess:1", "alice").expect("logged in");
+        let within = || Operation::GetWithin {
+            max_staleness_ms: 60_000,
+        };
+        let shown = |done: Done| done.record.is_some();
+        assert!(shown(cluster.run(at, "sess:1", within()).expect("read")));
+        // The logout does not reach this node.
+        cluster.kill(at);
+        assert!(
+            logout_all(&mut cluster, at % 3 + 1, "alice")
+                .expect("done")
+                .applied
+        );
+        cluster.only_calls = true;
+        cluster.revive(at);
+        cluster.only_calls = false;
+        assert!(!shown(cluster.run(at, "sess:1", within()).expect("read")));
+    }
+}

@@ -198,21 +198,29 @@ fn the_newest_sibling_comes_first() {
 }
 
 proptest! {
-    /// Looking at the first two is looking at all, for a name that sorts before the others; and what is
-    /// left out comes back with the whole.
+    /// Looking at those that come first is looking at all, for names that sort before the others; and
+    /// what is left out comes back with the whole.
     #[test]
-    fn a_leading_field_is_found_and_left_out(bytes in any_encoded(), value in ".{0,9}", first in any::<bool>()) {
-        const NAME: &[u8] = b"\0\0reserved";
-        prop_assert_eq!(RecordRef::leading_field(&bytes, NAME), None);
+    fn leading_fields_are_found_and_left_out(
+        bytes in any_encoded(),
+        values in prop::collection::btree_map("[a-c]", ".{0,9}", 1..4),
+        first in any::<bool>(),
+    ) {
+        const PREFIX: &[u8] = b"\0\0";
+        prop_assert_eq!(RecordRef::leading(&bytes, PREFIX).count(), 0);
         let record = parse(&bytes);
         prop_assert_eq!(RecordRef::has_fields(&bytes), record.form() == Form::Fields);
         let mut named = Vec::new();
         let other: (&[u8], Option<&[u8]>) = if first { (b"", Some(b"v")) } else { (b"name", Some(b"v")) };
-        let fields = [other, (NAME, Some(value.as_bytes()))];
+        let reserved: Vec<_> = values.iter().map(|(name, value)| (format!("\0\0{name}"), value)).collect();
+        let fields = reserved.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
+        let fields: Vec<_> = fields.chain([other, (b"\0\0removed", None)]).collect();
         delta::put_fields(&mut named, record.epoch(), at(1 << 40), None, &fields);
-        prop_assert_eq!(RecordRef::leading_field(&named, NAME), Some(value.as_bytes()));
+        let found: Vec<_> = RecordRef::leading(&named, PREFIX).collect();
+        let wanted = reserved.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        prop_assert_eq!(found, wanted.collect::<Vec<_>>());
         let mut without = Vec::new();
-        parse(&named).without(NAME, &mut without);
+        parse(&named).without(PREFIX, &mut without);
         prop_assert_eq!(parse(&without).fields().collect::<Vec<_>>(), [(other.0, &b"v"[..])]);
         prop_assert_eq!(join(&named, &without), named);
     }
