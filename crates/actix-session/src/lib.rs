@@ -26,8 +26,7 @@ use std::collections::HashMap;
 use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
 use anyhow::anyhow;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use henge_node::{Condition, Done, Expiry, Handle, Operation, Options, Request};
-use henge_versioning::RecordRef;
+use henge_node::{Condition, Done, Handle, Options, ValueSession, ValueSessions};
 use time::Duration;
 
 /// What keys begin with: a name of its own in a bucket in which logout wins.
@@ -46,32 +45,17 @@ type State = HashMap<String, String>;
 
 /// Sessions in the cluster that a node in this process belongs to. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct HengeStore {
-    node: Handle,
-    options: Options,
-}
+pub struct HengeStore(ValueSessions);
 
 impl HengeStore {
     /// Sessions of this node's cluster, with its defaults of R and W.
     pub fn new(node: Handle) -> Self {
-        Self {
-            node,
-            options: Options::default(),
-        }
+        Self(ValueSessions::new(node))
     }
 
     /// The same with other R, W or patience. Of sessions no logout is undone while R + W > N.
     pub fn options(self, options: Options) -> Self {
-        Self { options, ..self }
-    }
-
-    async fn call<'a>(&self, key: &'a str, operation: Operation<'a>) -> anyhow::Result<Done> {
-        let request = Request {
-            key: key.as_bytes(),
-            operation,
-            options: self.options,
-        };
-        Ok(self.node.call(&request).await.result?)
+        Self(self.0.options(options))
     }
 
     async fn put(
@@ -81,19 +65,14 @@ impl HengeStore {
         ttl: &Duration,
         condition: Condition,
     ) -> anyhow::Result<Done> {
-        let key = key(id);
-        let put = Operation::Put {
-            value,
-            expiry: Expiry::At(self.deadline(ttl)),
-            condition,
-        };
-        self.call(&key, put).await
+        let deadline = self.deadline(ttl);
+        Ok(self.0.put(&key(id), value, deadline, condition).await?)
     }
 
     /// Milliseconds since 1970; a lifetime below zero is over.
     fn deadline(&self, ttl: &Duration) -> u64 {
         let ttl_ms = u64::try_from(ttl.whole_milliseconds()).unwrap_or(0);
-        self.node.wall_ms().saturating_add(ttl_ms)
+        self.0.node().wall_ms().saturating_add(ttl_ms)
     }
 }
 
@@ -107,15 +86,11 @@ fn fresh_id() -> anyhow::Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The session in a stored record, unless it is over.
-fn decode(bytes: &[u8], now_ms: u64) -> anyhow::Result<Option<State>> {
-    let record = RecordRef::parse(bytes)?;
-    if !record.is_live(now_ms) {
-        return Ok(None);
-    }
-    let value = (record.value())
+/// The session in what is stored.
+fn decode(session: &ValueSession) -> anyhow::Result<State> {
+    let value = (session.value.as_deref())
         .ok_or_else(|| anyhow!("it is no plain value: something else writes under this prefix"))?;
-    Ok(Some(serde_json::from_slice(value)?))
+    Ok(serde_json::from_slice(value)?)
 }
 
 impl SessionStore for HengeStore {
@@ -124,11 +99,10 @@ impl SessionStore for HengeStore {
         if id.len() > LONGEST_ID {
             return Ok(None);
         }
-        let found = self.call(&key(id), Operation::Get).await;
-        let Some(bytes) = found.map_err(LoadError::Other)?.record else {
-            return Ok(None);
-        };
-        decode(&bytes, self.node.wall_ms()).map_err(LoadError::Deserialization)
+        let found = self.0.load(&key(id)).await;
+        let found = found.map_err(|failure| LoadError::Other(failure.into()))?;
+        let state = found.as_ref().map(decode).transpose();
+        state.map_err(LoadError::Deserialization)
     }
 
     async fn save(&self, session_state: State, ttl: &Duration) -> Result<SessionKey, SaveError> {
@@ -162,51 +136,44 @@ impl SessionStore for HengeStore {
 
     /// Never creates.
     async fn update_ttl(&self, session_key: &SessionKey, ttl: &Duration) -> anyhow::Result<()> {
-        let key = key(session_key.as_ref());
-        let expire = Operation::Expire {
-            at: self.deadline(ttl),
-            condition: Condition::Always,
-        };
-        self.call(&key, expire).await.map(drop)
+        let (key, deadline) = (key(session_key.as_ref()), self.deadline(ttl));
+        Ok(self.0.touch(&key, deadline).await.map(drop)?)
     }
 
     async fn delete(&self, session_key: &SessionKey) -> anyhow::Result<()> {
-        let (key, condition) = (key(session_key.as_ref()), Condition::Always);
-        let delete = Operation::Delete { condition };
-        self.call(&key, delete).await.map(drop)
+        let key = key(session_key.as_ref());
+        Ok(self.0.destroy(&key).await.map(drop)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use henge_versioning::{ActorId, HlcTime, NEVER, Stamp, delta};
-
     use super::*;
 
-    fn stored(deadline: u64, value: &[u8]) -> Vec<u8> {
-        let epoch = Stamp {
-            time: HlcTime(1),
-            actor: ActorId(1),
-        };
-        let mut bytes = Vec::new();
-        delta::begin(&mut bytes, epoch, deadline, value);
-        bytes
+    fn stored(value: &[u8]) -> ValueSession {
+        ValueSession {
+            value: Some(value.to_vec()),
+            deadline: 100,
+        }
     }
 
     #[test]
-    fn a_session_comes_back_as_it_was_until_it_expires() {
+    fn a_session_comes_back_as_it_was() {
         let state = HashMap::from([("user".to_owned(), "\"ada\"".to_owned())]);
-        let bytes = stored(100, &serde_json::to_vec(&state).expect("encodes"));
-        assert_eq!(decode(&bytes, 99).expect("decodes"), Some(state));
-        assert_eq!(decode(&bytes, 100).expect("decodes"), None);
+        let session = stored(&serde_json::to_vec(&state).expect("encodes"));
+        assert_eq!(decode(&session).expect("decodes"), state);
     }
 
     #[test]
     fn what_something_else_has_written_is_an_error_and_no_session() {
         for value in [&b"not json"[..], b"[1]", b"", b"{\"a\":1}"] {
-            assert!(decode(&stored(NEVER, value), 5).is_err(), "{value:?}");
+            assert!(decode(&stored(value)).is_err(), "{value:?}");
         }
-        assert!(decode(b"\xff", 5).is_err());
+        let fields = ValueSession {
+            value: None,
+            ..stored(b"")
+        };
+        assert!(decode(&fields).is_err());
     }
 
     #[test]

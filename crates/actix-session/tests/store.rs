@@ -1,40 +1,24 @@
 //! The store over three real nodes in this process.
 
-use std::{
-    collections::HashMap,
-    net::TcpListener,
-    time::{Duration as Span, Instant},
-};
+use std::collections::HashMap;
 
 use actix_session::storage::{SessionKey, SessionStore};
 use henge_actix_session::HengeStore;
-use henge_node::{Config, Node, Options, Settings};
+use henge_node::{Node, Options};
 use time::Duration;
+
+/// Real nodes in one process, as `henge-node`'s own tests start them.
+#[path = "../../node/tests/rig/mod.rs"]
+mod rig;
 
 const MINUTE: Duration = Duration::MINUTE;
 
+/// Three nodes of one data thread each, that serve.
 fn cluster() -> Vec<Node> {
-    let bound: Vec<_> = (0..3)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    let at: Vec<_> = bound
-        .iter()
-        .map(|it| format!("\"{}\"", it.local_addr().expect("an address")))
-        .collect();
-    drop(bound);
-    let node = |own: &String| {
-        let peers = at.join(", ");
-        let text = format!("listen_peer = {own}\npeers = [{peers}]\ndata_threads = 1\n");
-        let settings = Settings::parse("test", &text).expect("parses");
-        let config = Config::check(&settings).expect("right");
-        Node::builder(config).start().expect("starts")
-    };
-    let nodes: Vec<_> = at.iter().map(node).collect();
-    let begun = Instant::now();
-    while !nodes.iter().all(|node| node.handle().is_ready()) {
-        assert!(begun.elapsed() < Span::from_secs(30), "not ready");
-        std::thread::sleep(Span::from_millis(5));
-    }
+    let all = rig::free_addresses(3);
+    let nodes: Vec<_> = all.iter().map(|at| rig::start(*at, &all, 1)).collect();
+    let ready = || nodes.iter().all(|node| node.handle().is_ready());
+    rig::wait_until("all nodes serve", ready);
     nodes
 }
 

@@ -82,5 +82,8 @@ mod wall_clock;
 pub use henge_membership::{ClockGuard, PeerOffset, Reading, Standing};
 pub use wall_clock::ClockReport;
 
+mod value_sessions;
+pub use value_sessions::{ValueSession, ValueSessions};
+
 mod transition;
 pub use transition::{Transition, TransitionStatus};

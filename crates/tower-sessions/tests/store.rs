@@ -1,12 +1,8 @@
 //! The store over three real nodes in this process.
 
-use std::{
-    collections::HashMap,
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, time::Duration};
 
-use henge_node::{Config, Node, Options, Settings};
+use henge_node::{Node, Options};
 use henge_tower_sessions::HengeStore;
 use serde_json::json;
 use tower_sessions_core::{
@@ -14,28 +10,16 @@ use tower_sessions_core::{
     session::{Id, Record},
 };
 
+/// Real nodes in one process, as `henge-node`'s own tests start them.
+#[path = "../../node/tests/rig/mod.rs"]
+mod rig;
+
+/// Three nodes of one data thread each, that serve.
 fn cluster() -> Vec<Node> {
-    let bound: Vec<_> = (0..3)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    let at: Vec<_> = bound
-        .iter()
-        .map(|it| format!("\"{}\"", it.local_addr().expect("an address")))
-        .collect();
-    drop(bound);
-    let node = |own: &String| {
-        let peers = at.join(", ");
-        let text = format!("listen_peer = {own}\npeers = [{peers}]\ndata_threads = 1\n");
-        let settings = Settings::parse("test", &text).expect("parses");
-        let config = Config::check(&settings).expect("right");
-        Node::builder(config).start().expect("starts")
-    };
-    let nodes: Vec<_> = at.iter().map(node).collect();
-    let begun = Instant::now();
-    while !nodes.iter().all(|node| node.handle().is_ready()) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "not ready");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let all = rig::free_addresses(3);
+    let nodes: Vec<_> = all.iter().map(|at| rig::start(*at, &all, 1)).collect();
+    let ready = || nodes.iter().all(|node| node.handle().is_ready());
+    rig::wait_until("all nodes serve", ready);
     nodes
 }
 
@@ -134,4 +118,72 @@ async fn what_cannot_be_is_refused_with_its_numbers() {
     let refused = store.create(&mut session("x")).await.expect_err("of three");
     let text = refused.to_string();
     assert!(text.contains('4') && text.contains('3'), "{text}");
+}
+
+fn of_user(user: &str) -> Record {
+    let mut record = session("theirs");
+    record.data.insert("user".to_owned(), json!(user));
+    record
+}
+
+#[tokio::test]
+async fn a_users_sessions_are_listed_and_end_together() {
+    let nodes = cluster();
+    let stores = stores(&nodes).into_iter().map(|it| it.user_in("user"));
+    let stores: Vec<_> = stores.collect();
+    let (mut laptop, mut phone, mut other) = (of_user("ada"), of_user("ada"), of_user("bob"));
+    stores[0].create(&mut laptop).await.expect("created");
+    stores[0].create(&mut other).await.expect("created");
+    // One that begins before anybody logs in.
+    phone.data.remove("user");
+    stores[1].create(&mut phone).await.expect("created");
+    assert_eq!(
+        stores[2].sessions("ada").await.expect("listed"),
+        [laptop.id]
+    );
+    phone.data.insert("user".to_owned(), json!("ada"));
+    stores[1].save(&phone).await.expect("saved");
+    let mut listed = stores[2].sessions("ada").await.expect("listed");
+    let mut wanted = vec![laptop.id, phone.id];
+    listed.sort_by_key(|id| id.0);
+    wanted.sort_by_key(|id| id.0);
+    assert_eq!(listed, wanted);
+    // Another save of what was loaded: the session is still theirs.
+    let mut loaded = stores[2]
+        .load(&phone.id)
+        .await
+        .expect("loaded")
+        .expect("there");
+    loaded.data.insert("cart".to_owned(), json!(1));
+    stores[2].save(&loaded).await.expect("saved");
+
+    stores[0].logout_all("ada").await.expect("ended");
+    for store in &stores {
+        for id in [laptop.id, phone.id] {
+            assert_eq!(store.load(&id).await.expect("answered"), None);
+        }
+        assert!(store.load(&other.id).await.expect("loaded").is_some());
+        assert_eq!(store.sessions("ada").await.expect("listed"), []);
+        assert_eq!(store.sessions("bob").await.expect("listed"), [other.id]);
+    }
+}
+
+/// As `Session::cycle_id` does it: the old id is deleted, and what was loaded is created anew.
+#[tokio::test]
+async fn a_cycled_session_is_its_users_again() {
+    let nodes = cluster();
+    let store = stores(&nodes).remove(0).user_in("user");
+    let mut session = of_user("ada");
+    store.create(&mut session).await.expect("created");
+    let mut again = store
+        .load(&session.id)
+        .await
+        .expect("loaded")
+        .expect("there");
+    store.delete(&session.id).await.expect("destroyed");
+    again.id = Id::default();
+    store.create(&mut again).await.expect("created");
+    assert_eq!(store.sessions("ada").await.expect("listed"), [again.id]);
+    store.logout_all("ada").await.expect("ended");
+    assert_eq!(store.load(&again.id).await.expect("answered"), None);
 }
