@@ -19,6 +19,7 @@ const QUICK: &[(&str, u64)] = &[
     ("failed-for-unknown", 1),
     ("fence-off", 2),
     ("token-ignored", 1),
+    ("owner-forgotten", 1),
     ("lost-counts-as-kept", 1),
     ("last-writer-wins", 1),
     ("actor-kept-after-wipe", 5),

@@ -53,6 +53,19 @@ fn assert_clean(verdict: &Verdict) {
 }
 
 #[test]
+fn who_is_logged_out_everywhere_is_seen_nowhere_and_who_is_not_is() {
+    let plans = plans(30_000..30_030, Workload::Principals).into_iter();
+    let plans: Vec<_> = plans
+        .map(|plan| match plan.seed % 3 {
+            0 => plan.with_changes_amid_faults(),
+            1 => plan.with_clock_jumps(),
+            _ => plan,
+        })
+        .collect();
+    run_all(&plans).iter().for_each(assert_clean);
+}
+
+#[test]
 fn promises_are_kept_and_everything_happens_at_some_time() {
     let plans = plans(10_000..10_120, Workload::Mixed).into_iter();
     let jumping = |plan: Plan| match plan.seed % 4 {

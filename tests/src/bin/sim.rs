@@ -1,7 +1,7 @@
 //! Runs the simulator over many seeds.
 //!
 //! ```text
-//! sim --seeds 5000 --from 1 --threads 2 [--workload mixed|siblings|sessions|registers]
+//! sim --seeds 5000 --from 1 --threads 2 [--workload mixed|siblings|sessions|principals|registers]
 //! sim --seed 17 [--workload …] [--trace]
 //! ```
 //! In every second seed the ring changes one to three times, mostly while another fault lasts;

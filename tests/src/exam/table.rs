@@ -42,6 +42,10 @@ fn with_tokens(seed: u64) -> Plan {
     sessions(seed).with_tokens()
 }
 
+fn users(seed: u64) -> Plan {
+    Plan::draw(seed, Workload::Principals)
+}
+
 fn siblings(seed: u64) -> Plan {
     Plan::draw(seed, Workload::Siblings)
 }
@@ -357,6 +361,14 @@ pub const QUESTIONS: &[Question] = &[
         breaks: "a read with a token shows what it names, at R=1 too",
         expected: &[SESSIONS, RESURRECTION, EXPIRY],
         plan: with_tokens,
+    },
+    Question {
+        name: "owner-forgotten",
+        listed: "more",
+        planted: Planted::OwnerForgotten,
+        breaks: "who is logged out everywhere is logged in nowhere",
+        expected: &[Check::Always("logged out everywhere")],
+        plan: users,
     },
     Question {
         name: "lying-replica",

@@ -96,7 +96,7 @@ impl Client {
         let siblings = match plan.workload {
             Workload::Mixed => self.seen.is_some() || rng.chance(550),
             Workload::Siblings => true,
-            Workload::Sessions => false,
+            Workload::Sessions | Workload::Principals => false,
             Workload::Registers => return self.register_step(plan, shared, rng),
         };
         if siblings {

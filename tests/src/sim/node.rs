@@ -28,6 +28,7 @@ use super::{
         Planted, host,
         store::{FlawedStore, StoreFlaw},
     },
+    principals::OwnStep,
     watched::{Observed, WatchedStore},
 };
 use crate::history::Micros;
@@ -101,6 +102,23 @@ impl Process {
                 };
                 ask.with_request(|request| engine.submit(now, request, ticket));
             }
+            Input::AskOwn {
+                step,
+                token,
+                forgets_owner,
+            } => {
+                let ticket = Ticket {
+                    sink: 0,
+                    token: *token,
+                };
+                step.with_request(|request| {
+                    let mut request = request.clone();
+                    if *forgets_owner {
+                        host::forget_owner(&mut request);
+                    }
+                    engine.submit_own(now, &request, ticket);
+                });
+            }
             Input::Tick => engine.tick(now),
             Input::Call { from, bytes, .. } => {
                 output.call_answer = engine.receive_call(now, peer(*from), bytes);
@@ -134,7 +152,8 @@ impl Process {
             | Input::CallAnswer { .. }
             | Input::Batch { .. }
             | Input::Replies { .. }
-            | Input::Ask(..) => {}
+            | Input::Ask(..)
+            | Input::AskOwn { .. } => {}
         }
     }
 }
@@ -178,6 +197,15 @@ pub enum Input {
     Down(usize),
     /// A client's request.
     Ask(Box<Ask>, u64),
+    /// A step of an operation on a user's sessions, which doors take for a client.
+    AskOwn {
+        /// The step.
+        step: Box<OwnStep>,
+        /// Of the operation.
+        token: u64,
+        /// A mistake made on purpose.
+        forgets_owner: bool,
+    },
     /// Another node's question about partitions that move.
     Call {
         /// Who asks.

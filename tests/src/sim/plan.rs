@@ -23,6 +23,8 @@ pub enum Workload {
     Siblings,
     /// Sessions alone.
     Sessions,
+    /// Users who log in, are listed, and are logged out everywhere.
+    Principals,
     /// Read-merge-write of last-writer-wins registers: the control, which must lose writes.
     Registers,
 }

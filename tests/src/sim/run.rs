@@ -11,19 +11,22 @@ use super::{
     invariants::{an_acknowledgement_covers_w_distinct_places, fields, number, siblings as shown},
     marks::{Mark, Marks},
     network::Weather,
-    node::{CLOCK_BOUND_MS, Convergence},
+    node::CLOCK_BOUND_MS,
     plan::{FaultKind, Plan, SECOND, Workload},
+    principals::Principals,
     rng::Rng,
     strike,
     world::{Notice, Setting, World},
 };
 use crate::{
-    checker::{self, Limits, Report},
+    checker::Report,
     history::{
-        Action, Element, Entry, Fault, Hints, History, Micros, Op, OpId, Outcome, Phase, PhaseMark,
-        Quorum, Replica,
+        Action, Element, Entry, History, Micros, Op, OpId, Outcome, Phase, PhaseMark, Quorum,
     },
 };
+
+mod ending;
+mod users;
 
 /// How long a node may take to answer, in milliseconds, and how long a client waits beyond that.
 const TIMEOUT_MS: u64 = 800;
@@ -120,6 +123,8 @@ struct Run<'p> {
     /// How many faults last that are no changes of the ring.
     lasting: u32,
     changes: Changes,
+    /// Users and their sessions, where clients are users.
+    principals: Principals,
     broken: Vec<String>,
     next: OpId,
 }
@@ -166,6 +171,7 @@ impl<'p> Run<'p> {
             partitions: 0,
             lasting: 0,
             changes: Changes::default(),
+            principals: Principals::default(),
             broken: Vec::new(),
             next: 1,
         }
@@ -190,118 +196,6 @@ impl<'p> Run<'p> {
         }
         self.phase(Phase::Quiesced);
         converged
-    }
-
-    /// Everything is read once more, from all replicas, and the replicas themselves are looked at.
-    fn final_reads(&mut self) {
-        let n = self.plan.quorum.n;
-        let quorum = Quorum {
-            n,
-            r: n,
-            w: n,
-            strict: true,
-        };
-        for key in self.keys.clone() {
-            let node = self.world.owners(&key)[0];
-            let ask = Ask {
-                key,
-                what: What::Get,
-                quorum,
-                timeout_ms: TIMEOUT_MS,
-                after: None,
-            };
-            self.ask(None, node, ask, Action::Get, 0);
-            self.drive(self.world.now + 20_000);
-        }
-        self.drive(self.world.now + 2 * SECOND);
-        for key in self.keys.clone() {
-            let owners = self.world.owners(&key);
-            for node in 0..self.plan.nodes + self.plan.spares {
-                let digest = self.visible(node, &key);
-                let owner = owners.contains(&node);
-                let replica = Replica {
-                    key: key.clone(),
-                    node: node as u32,
-                    owner,
-                    digest,
-                };
-                self.history.entries.push(Entry::Replica(replica));
-            }
-        }
-        for (node, count) in self
-            .world
-            .nodes
-            .iter()
-            .map(super::node::Node::hints)
-            .enumerate()
-        {
-            self.history.entries.push(Entry::Hints(Hints {
-                node: node as u32,
-                count,
-            }));
-        }
-    }
-
-    fn judge(mut self, converged_after: Option<Micros>) -> Verdict {
-        for (name, fired) in &self.fired {
-            let fault = Fault {
-                name: (*name).to_owned(),
-                fired: *fired,
-            };
-            self.history.entries.push(Entry::Fault(fault));
-        }
-        let must_converge = matches!(
-            self.plan.convergence,
-            Convergence::Everything | Convergence::AntiEntropyAlone
-        );
-        if must_converge && converged_after.is_none() {
-            self.broken
-                .push("the replicas did not become equal".to_owned());
-        }
-        let limits = Limits {
-            min_acks: 50,
-            ..Limits::default()
-        };
-        let mut observed = self
-            .world
-            .observed
-            .lock()
-            .unwrap_or_else(|broken| broken.into_inner())
-            .take_broken();
-        self.broken.append(&mut observed);
-        if !self.world.is_settled() {
-            self.broken
-                .push("partitions are still in motion".to_owned());
-        }
-        self.count_marks();
-        Verdict {
-            plan: self.plan.clone(),
-            report: checker::check(&self.history, &limits),
-            broken: self.broken,
-            hash: self.world.trace.hash(),
-            events: self.world.trace.events(),
-            text: self.world.trace.take_text(),
-            marks: self.world.marks,
-            converged_after,
-            changes: self.changes.made,
-            changes_amid_faults: self.changes.amid_faults,
-            history: self.history,
-        }
-    }
-
-    /// Marks that the engines counted themselves.
-    fn count_marks(&mut self) {
-        let marks = &mut self.world.marks;
-        for counters in self.world.nodes.iter().map(|node| &node.counters) {
-            marks.add(Mark::Forwarded, counters.forwards.get());
-            marks.add(Mark::ReadRepaired, counters.divergent_reads.get());
-            marks.add(Mark::AskedOn, counters.older_reads.get());
-            marks.add(Mark::Hedged, counters.hedged_reads.get());
-            marks.add(Mark::HintKept, counters.hints_stored.get());
-        }
-        for node in &self.world.nodes {
-            marks.add(Mark::AntiEntropyRepaired, node.repair.repaired);
-        }
     }
 
     fn phase(&mut self, phase: Phase) {
@@ -339,9 +233,18 @@ impl<'p> Run<'p> {
                     node,
                     token,
                     outcome,
+                } if self.principals.has(token) => self.user_ended(node, token, *outcome),
+                Notice::Completed {
+                    node,
+                    token,
+                    outcome,
                 } => self.ended(node, token, *outcome),
                 Notice::Alarm(Alarm::Client(client)) => self.client_asks(client),
                 Notice::Alarm(Alarm::GiveUp(op)) => {
+                    if let Some(client) = self.principals.give_up(op) {
+                        self.world.marks.hit(Mark::Unknown);
+                        self.client_thinks(client);
+                    }
                     if let Some(pending) = self.pending.remove(&op) {
                         self.world.marks.hit(Mark::Unknown);
                         self.answer(op, pending, Outcome::Unknown, None);
@@ -407,6 +310,9 @@ impl<'p> Run<'p> {
         let at = self.world.now;
         if at >= self.plan.faulty - SECOND {
             return;
+        }
+        if self.plan.workload == Workload::Principals {
+            return self.user_asks(number);
         }
         if self.plan.tokens > 0 && self.rng.chance(self.plan.tokens) && self.reads_own(number) {
             return;

@@ -17,6 +17,7 @@ use super::{
     },
     plan::Change,
     planted::{Planted, host, messages},
+    principals::OwnStep,
     queue::Queue,
     rng::Rng,
     trace::Trace,
@@ -317,6 +318,20 @@ impl<A> World<A> {
         alive
     }
 
+    /// A door takes a step of an operation on a user's sessions. Says whether there was a process to ask.
+    pub(super) fn ask_own(&mut self, node: usize, step: OwnStep, token: u64) -> bool {
+        let alive = self.nodes[node].is_alive();
+        if alive {
+            let input = Input::AskOwn {
+                step: Box::new(step),
+                token,
+                forgets_owner: self.setting.planted == Some(Planted::OwnerForgotten),
+            };
+            self.reach(node, input);
+        }
+        alive
+    }
+
     /// From now on messages fare like this.
     pub fn set_weather(&mut self, weather: Weather) {
         self.setting.weather = weather;
@@ -611,6 +626,7 @@ impl<A> World<A> {
 
     /// Takes the input down in the trace.
     fn record(&mut self, node: usize, input: &Input) {
+        let step;
         let (what, bytes): (u8, &[u8]) = match input {
             Input::Tick => return,
             Input::Batch { bytes, .. } => (b'b', bytes),
@@ -618,6 +634,10 @@ impl<A> World<A> {
             Input::Up(_) => (b'u', &[]),
             Input::Down(_) => (b'd', &[]),
             Input::Ask(ask, _) => (b'a', ask.key.as_bytes()),
+            Input::AskOwn { token, .. } => {
+                step = token.to_le_bytes();
+                (b'o', &step)
+            }
             Input::Question { bytes, .. } => (b'q', bytes),
             Input::Call { bytes, .. } => (b'c', bytes),
             Input::CallAnswer { bytes, .. } => (b'e', bytes),

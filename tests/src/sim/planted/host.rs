@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use henge_node::{Failure, Outcome, Shortage};
+use henge_node::{Failure, Operation, Outcome, Request, Shortage};
 use henge_ring::Partition;
 use henge_store::{Cursor, Key, Store};
 use henge_versioning::{RecordRef, siblings};
@@ -83,6 +83,13 @@ pub(in crate::sim) fn understand(
             *at = at.saturating_add_signed(10 * skew_ms);
         }
         _ => {}
+    }
+}
+
+/// A step of a login that does not say whose the session is.
+pub(in crate::sim) fn forget_owner(request: &mut Request<'_>) {
+    if let Operation::PutFields { fields, .. } = &mut request.operation {
+        fields.retain(|(name, _)| !name.starts_with(b"\0\0"));
     }
 }
 

@@ -81,6 +81,8 @@ pub enum Planted {
     ClockGuardOff,
     /// A node acknowledges other nodes' writes and does not keep them.
     LyingReplica,
+    /// A login does not say in the session whose it is: then no read looks into the principal's index.
+    OwnerForgotten,
     /// A node that died comes back empty and says nothing of it.
     SilentLoss,
 }

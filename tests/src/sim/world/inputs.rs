@@ -23,6 +23,9 @@ pub(super) fn text_of(input: &Input) -> String {
         Input::Up(other) => format!("link to n{} is up", other + 1),
         Input::Down(other) => format!("link to n{} is down", other + 1),
         Input::Ask(ask, token) => format!("asked #{token} {}", describe::ask(ask)),
+        Input::AskOwn { step, token, .. } => {
+            format!("asked #{token} {}", String::from_utf8_lossy(&step.key()))
+        }
         Input::Question { from, bytes, .. } => {
             format!("<- n{} {}", from + 1, describe::question(bytes))
         }
