@@ -1,54 +1,22 @@
 //! Writes: this node holds a replica, decides and stamps the write, and sends its delta on.
 
-use std::sync::atomic::Ordering;
-
 use henge_coordinator::{
     Consistency, Kept, OpId, PlaceInfo, Refusal, Write, WriteAnswer, WriteError,
 };
-use henge_ring::MAX_SIBLINGS;
 use henge_rpc::Message;
-use henge_store::{Decision, Key, StoreError};
-use henge_versioning::{
-    ActorId, Clock, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
-};
+use henge_store::{Key, StoreError};
 
 use super::{
     Engine, Now, Placement, Slot,
     coordinate_read::Answer,
     operation::{Asker, InFlight, Then, Writing, failed, receipt_of, written_by},
-    rules::{self, Effect, Facts, When},
+    rules::When,
     showing::Shown,
 };
-use crate::{
-    Bucket, Condition, Done, Expiry, Failure, OnDead, Operation, Outcome, Receipt, Request,
-    Shortage,
-    hidden::{self, Hidden},
-    principals,
-};
+use crate::{Done, Failure, OnDead, Outcome, Receipt, Request, Shortage, hidden::Hidden};
 
-/// What the locked step on the local store came to.
-#[derive(PartialEq, Eq)]
-enum Local {
-    /// The delta lies in the engine's buffer and in the store.
-    Applied,
-    /// So it does, and the caller is told that the session was over.
-    Confirmed {
-        dead: bool,
-    },
-    Declined,
-    Absorbed,
-    /// The session has a new id, whose key lies in the engine's buffer.
-    Elsewhere,
-    /// The record is not known well enough here: read at quorum, then come back.
-    ReadFirst,
-    /// A sibling set is full.
-    TooManySiblings {
-        count: usize,
-        most: usize,
-    },
-    /// The record has the last stamp that there is, which only a broken peer makes.
-    AtTheEndOfTime,
-}
+mod apply;
+use apply::Local;
 
 impl Engine {
     /// Coordinates a write, given with its key hashed. `known` tells that a quorum read has just gone
@@ -372,109 +340,6 @@ impl Engine {
         }
     }
 
-    /// Look, decide, stamp, merge: in one step under the key's lock.
-    fn apply_here(
-        &mut self,
-        (now, when): (Now, When),
-        key: Key<'_>,
-        request: &Request<'_>,
-        known: bool,
-        before: &mut Option<Vec<u8>>,
-    ) -> Result<Local, StoreError> {
-        let bucket = self.buckets.of(key.bytes);
-        let is_index = principals::is_index(key.bytes);
-        let wants_before = is_index || request.operation.is_conditional();
-        let (clock, actor) = (&self.parts.clock, self.actor);
-        let sibling_actor = || {
-            ActorId::derive_fresh(
-                self.parts.node.0,
-                self.parts.boot,
-                self.parts.forgotten_siblings.load(Ordering::Relaxed),
-            )
-        };
-        // Taken by the one call there is, so that the store can be given what lies in it.
-        let mut buffer = Some(&mut self.delta);
-        let mut local = Local::Declined;
-        self.parts.store.update(key, &mut |present, out| {
-            let Some(delta) = buffer.take() else {
-                return Decision::Keep;
-            };
-            delta.clear();
-            let record = present.map(|stored| stored.record());
-            if !known
-                && (is_index || rules::reads_first(&request.operation, bucket.kind, record, when))
-            {
-                local = Local::ReadFirst;
-                return Decision::Keep;
-            }
-            let mut stamp = Stamp {
-                time: clock.now(now.wall_ms),
-                actor,
-            };
-            let newest = record.map_or(Stamp::default(), |record| record.newest());
-            if newest >= stamp {
-                let Some(time) = next_after(clock, newest.time, now) else {
-                    local = Local::AtTheEndOfTime;
-                    return Decision::Keep;
-                };
-                stamp.time = time;
-            }
-            if wants_before {
-                *before = record.map(|record| record.as_bytes().to_vec());
-            }
-            local = match &request.operation {
-                Operation::PutSibling {
-                    value,
-                    context,
-                    expiry,
-                } => {
-                    if let Some(count) = record.map(|r| r.siblings().count())
-                        && count >= most_siblings(bucket)
-                    {
-                        local = Local::TooManySiblings {
-                            count,
-                            most: most_siblings(bucket),
-                        };
-                        return Decision::Keep;
-                    }
-                    let deadline = sibling_deadline(*expiry, bucket, record, now);
-                    siblings::put(
-                        record,
-                        context,
-                        sibling_actor(),
-                        value,
-                        stamp,
-                        deadline,
-                        delta,
-                    );
-                    Local::Applied
-                }
-                // Also where nothing is held here: what the context has seen may lie elsewhere.
-                Operation::DeleteSiblings { context } => {
-                    siblings::delete(record, context, delta);
-                    Local::Applied
-                }
-                operation if is_index => index_effect(operation, record, stamp, when, delta),
-                operation => {
-                    let digest = present.map_or(0, |stored| shown_digest(operation, &stored));
-                    decide(
-                        operation,
-                        bucket,
-                        record.zip(Some(digest)),
-                        stamp,
-                        when,
-                        delta,
-                    )
-                }
-            };
-            match local {
-                Local::Applied | Local::Confirmed { .. } => merge_delta(record, delta, out),
-                _ => Decision::Keep,
-            }
-        })?;
-        Ok(local)
-    }
-
     pub(super) fn answer_write(&mut self, writing: &mut Writing, answer: WriteAnswer) {
         let outcome = writing.answer(answer, |slot| self.peers.id(slot));
         self.complete(writing.asker.ticket, outcome);
@@ -519,106 +384,6 @@ impl Engine {
     }
 }
 
-fn decide(
-    operation: &Operation<'_>,
-    bucket: &Bucket,
-    present: Option<(RecordRef<'_>, u64)>,
-    stamp: Stamp,
-    when: When,
-    delta: &mut Vec<u8>,
-) -> Local {
-    let facts = Facts {
-        kind: bucket.kind,
-        default_ttl_ms: bucket.default_ttl_ms,
-        max_lifetime_ms: bucket.max_lifetime_ms,
-        present: present.map(|(record, _)| record),
-        digest: present.map_or(0, |(_, digest)| digest),
-        stamp,
-        when,
-    };
-    rules::decide(operation, &facts, delta).into()
-}
-
-impl From<Effect> for Local {
-    fn from(effect: Effect) -> Self {
-        match effect {
-            Effect::Apply => Self::Applied,
-            Effect::Decline => Self::Declined,
-            Effect::Absorb => Self::Absorbed,
-            Effect::Confirm { dead } => Self::Confirmed { dead },
-            Effect::Elsewhere => Self::Elsewhere,
-        }
-    }
-}
-
-fn index_effect(
-    operation: &Operation<'_>,
-    record: Option<RecordRef<'_>>,
-    stamp: Stamp,
-    when: When,
-    delta: &mut Vec<u8>,
-) -> Local {
-    rules::decide_index(operation, record, stamp, when, delta).into()
-}
-
-/// The digest of a record as clients have seen it, for a write that names one.
-fn shown_digest(operation: &Operation<'_>, stored: &henge_store::Stored<'_>) -> u64 {
-    let named = matches!(operation.condition(), Condition::Digest(_));
-    let visible = named.then(|| hidden::visible(stored.bytes)).flatten();
-    let visible = visible.as_deref().map(RecordRef::parse);
-    match visible {
-        Some(Ok(record)) => record.digest(),
-        _ => stored.digest,
-    }
-}
-
-/// A time after the newest of the record: another thread merged a later one since the clock was
-/// read, or a peer answered with one beyond the bound. `None`: there is no later time.
-fn next_after(clock: &Clock, newest: HlcTime, now: Now) -> Option<HlcTime> {
-    let next = clock.now(now.wall_ms);
-    let after = || newest.0.checked_add(1).map(HlcTime);
-    Some(next).filter(|next| *next > newest).or_else(after)
-}
-
-fn merge_delta<'a>(
-    present: Option<RecordRef<'_>>,
-    delta: &'a [u8],
-    out: &mut Vec<u8>,
-) -> Decision<'a> {
-    let Ok(delta) = RecordRef::parse(delta) else {
-        debug_assert!(false, "a delta that this node made is no record");
-        return Decision::Keep;
-    };
-    match present.map(|present| merge_records(present, delta, out)) {
-        None | Some(Merge::Incoming) => Decision::Put(delta),
-        Some(Merge::Joined) => Decision::Write,
-        Some(Merge::Unchanged) => Decision::Keep,
-    }
-}
-
-/// More siblings than this are refused: somebody writes without ever reading.
-fn most_siblings(bucket: &Bucket) -> usize {
-    usize::from(bucket.max_siblings.unwrap_or(MAX_SIBLINGS))
-}
-
-/// `None` leaves the deadline alone, which takes a record that has one.
-fn sibling_deadline(
-    expiry: Expiry,
-    bucket: &Bucket,
-    record: Option<RecordRef<'_>>,
-    now: Now,
-) -> Option<u64> {
-    match expiry {
-        Expiry::At(at) => Some(at),
-        Expiry::Keep if record.is_some() => None,
-        Expiry::Keep | Expiry::Clear => Some(
-            bucket
-                .default_ttl_ms
-                .map_or(NEVER, |ttl| now.wall_ms.saturating_add(ttl)),
-        ),
-    }
-}
-
 impl Writing {
     /// What the client is told.
     fn answer(&mut self, answer: WriteAnswer, id: impl Fn(Slot) -> henge_ring::NodeId) -> Outcome {
@@ -652,6 +417,3 @@ pub(super) fn write_failure(error: WriteError, why: Shortage) -> Failure {
         WriteError::Unknown { needed, got } => Failure::Unknown { needed, got },
     }
 }
-
-#[cfg(test)]
-mod tests;
