@@ -13,6 +13,9 @@ pub use henge_ring::{BucketDefinition, OnDead};
 mod bucket_change;
 pub use bucket_change::{BucketChange, BucketPlan, BucketRefused};
 
+mod modification;
+pub use modification::{Modification, Unfit, fraction, whole};
+
 mod request;
 pub use request::{Condition, Expiry, FieldWrites, Operation, Options, Request};
 

@@ -4,7 +4,7 @@ use henge_versioning::{Context, VersionVector};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::rotation::Step;
+use crate::{Modification, rotation::Step};
 
 /// One request on one key.
 #[derive(Clone, Debug)]
@@ -65,6 +65,24 @@ pub enum Operation<'a> {
         /// The new value.
         after: &'a [u8],
     },
+    /// Make a new value of the one that is there when the write is decided; the other fields stay, and the
+    /// deadline does. However many do this to one key at once, none is in another's way.
+    ///
+    /// The outcome carries what was written: a record with this value alone. Where nothing was done it
+    /// carries, as that of other conditional writes, the record that was in the way: its value is unfit
+    /// ([`Unfit`](crate::Unfit)), the condition does not hold, or it is of another kind. A field is not
+    /// modified in a record with a plain value, nor where names begin with a zero byte, which doors
+    /// take for members of sets; a plain value not in a record with fields.
+    Modify {
+        /// The field; `None`: the whole value.
+        field: Option<&'a [u8]>,
+        /// What is made of it.
+        by: Modification<'a>,
+        /// The deadline, if there was nothing before.
+        expiry: Expiry,
+        /// Only if.
+        condition: Condition,
+    },
     /// Destroy: a session that is destroyed never comes back.
     Delete {
         /// Only if.
@@ -101,6 +119,7 @@ impl Operation<'_> {
     pub fn condition(&self) -> Condition {
         match self {
             Self::Put { condition, .. }
+            | Self::Modify { condition, .. }
             | Self::Delete { condition }
             | Self::Expire { condition, .. } => *condition,
             Self::Get
@@ -117,7 +136,8 @@ impl Operation<'_> {
     /// Whether it depends on what is there: such a write has one decider per key, and its outcome
     /// carries the record before.
     pub fn is_conditional(&self) -> bool {
-        matches!(self, Self::ReplaceField { .. }) || self.condition() != Condition::Always
+        matches!(self, Self::ReplaceField { .. } | Self::Modify { .. })
+            || self.condition() != Condition::Always
     }
 
     /// Whether it changes nothing.
@@ -137,6 +157,7 @@ impl Operation<'_> {
                 .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
                 .sum(),
             Self::ReplaceField { name, after, .. } => name.len() + after.len(),
+            Self::Modify { field, by, .. } => field.map_or(0, <[u8]>::len) + by.len(),
             Self::Get
             | Self::GetAfter { .. }
             | Self::GetWithin { .. }

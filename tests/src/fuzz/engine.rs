@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use henge_coordinator::{Defaults, HedgePolicy, MAX_DEADLINE_MS};
 use henge_node::{
-    Buckets, Condition, Counters, Engine, EngineParts, Expiry, Now, Operation, Options, Outcome,
-    Request, Ticket, Transition,
+    Buckets, Condition, Counters, Engine, EngineParts, Expiry, Modification, Now, Operation,
+    Options, Outcome, Request, Ticket, Transition,
 };
 use henge_repair::sketch::SketchKey;
 use henge_ring::{NodeId, Ring};
@@ -220,7 +220,7 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
     } else {
         Condition::Absent
     };
-    let operation = match choice % 9 {
+    let operation = match choice % 10 {
         0 if choice & 0x40 != 0 => Operation::GetWithin {
             max_staleness_ms: value.len() as u64,
         },
@@ -243,6 +243,18 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
             name: b"f",
             before: Some(value),
             after: value,
+        },
+        9 => Operation::Modify {
+            field: (choice & 0x08 != 0).then_some(&b"f"[..]),
+            by: match choice & 0x04 {
+                0 => Modification::Add(1),
+                _ => Modification::Append {
+                    tail: value,
+                    most: 512,
+                },
+            },
+            expiry,
+            condition,
         },
         4 => Operation::Delete { condition },
         5 => Operation::Expire {
@@ -302,7 +314,7 @@ fn forward_seeds() -> Vec<Vec<u8>> {
     let ring = rings::ring(NODES);
     let key = foreign_key(&ring);
     let mut seeds = Vec::new();
-    for choice in (0..8).chain([0x92, 0x74]) {
+    for choice in (0..10).chain([0x92, 0x74]) {
         let mut asking = Rig::new(1, &ring);
         asking.submit(&request(&key, choice, b"value"));
         let Some((to, batch)) = asking.sent.pop() else {

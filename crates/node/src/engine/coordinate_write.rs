@@ -88,20 +88,38 @@ impl Engine {
                 );
                 return self.complete(asker.ticket, failed(Failure::Invalid(text)));
             }
+            Local::TooLong { length, most } => {
+                let failure = super::too_long(length, most);
+                return self.complete(asker.ticket, failed(failure));
+            }
             Local::AtTheEndOfTime => {
                 let text = "the record is stamped with the end of time: no write can come after it";
                 let failure = Failure::Invalid(text.to_owned());
                 return self.complete(asker.ticket, failed(failure));
             }
-            Local::Applied | Local::Confirmed { .. } => {}
+            Local::Applied | Local::Modified | Local::Confirmed { .. } => {}
         }
         self.parts.counters.writes.add(1);
-        // Whether a session with hidden fields may be shown is not known here.
-        let before = before.filter(|record| !Hidden::is_in(record));
+        let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
+        let (record, asker) = match (before, &local) {
+            (Some(before), Local::Modified) => {
+                let shown = Shown {
+                    key: key.bytes,
+                    consistency,
+                    deadline_ms,
+                    ticket: asker.ticket,
+                };
+                let ticket = self.tell_if_shown(now, shown, &before);
+                (Some(self.delta.clone()), Asker { ticket, ..asker })
+            }
+            // Whether a session with hidden fields may be shown is not known here.
+            (Some(before), _) if Hidden::is_in(&before) => (None, asker),
+            (before, _) => (before, asker),
+        };
         let done = Done {
-            applied: local == Local::Applied,
+            applied: !matches!(local, Local::Confirmed { .. }),
             absorbed: local == Local::Confirmed { dead: true },
-            record: before,
+            record,
         };
         let answer = write.acked(own, Kept::InMemory);
         let mut writing = Writing {
@@ -110,13 +128,12 @@ impl Engine {
             done,
             written: asker.receipt.then(|| written_by(&self.delta)).flatten(),
             key: Vec::new(),
-            deadline_ms: now.mono_ms + u64::from(consistency.deadline_ms()),
+            deadline_ms,
             consistency: *consistency,
         };
         if let Some(answer) = answer {
             self.answer_write(&mut writing, answer);
         }
-        let deadline_ms = writing.deadline_ms;
         self.replicate(now, writing, request.key, deadline_ms);
     }
 

@@ -5,8 +5,8 @@ use henge_versioning::{ActorId, Context, VersionVector};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Condition, Done, Expiry, Failure, FieldWrites, Operation, Options, Outcome, Receipt, Request,
-    rotation::Step,
+    Condition, Done, Expiry, Failure, FieldWrites, Modification, Operation, Options, Outcome,
+    Receipt, Request, rotation::Step,
 };
 
 /// [`Request`] on the wire. The order of variants and fields is wire format: append only.
@@ -66,6 +66,14 @@ enum WireOperation<'a> {
         max_staleness_ms: u64,
     },
     Rotate(#[serde(borrow)] Step<'a>),
+    Modify {
+        #[serde(borrow)]
+        field: Option<&'a serde_bytes::Bytes>,
+        #[serde(borrow)]
+        by: Modification<'a>,
+        expiry: Expiry,
+        condition: Condition,
+    },
 }
 
 /// [`Outcome`] on the wire. Behind it lies, if there is one, the context of what was written.
@@ -123,6 +131,17 @@ pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
             name,
             before: before.map(serde_bytes::Bytes::new),
             after,
+        },
+        Operation::Modify {
+            field,
+            by,
+            expiry,
+            condition,
+        } => WireOperation::Modify {
+            field: field.map(serde_bytes::Bytes::new),
+            by: *by,
+            expiry: *expiry,
+            condition: *condition,
         },
         Operation::Delete { condition } => WireOperation::Delete {
             condition: *condition,
@@ -187,6 +206,17 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
             name,
             before: before.map(|value| &value[..]),
             after,
+        },
+        WireOperation::Modify {
+            field,
+            by,
+            expiry,
+            condition,
+        } => Operation::Modify {
+            field: field.map(|name| &name[..]),
+            by,
+            expiry,
+            condition,
         },
         WireOperation::Delete { condition } => Operation::Delete { condition },
         WireOperation::Expire { at, condition } => Operation::Expire { at, condition },

@@ -50,6 +50,7 @@ mod replica;
 mod rules;
 mod sampling;
 mod showing;
+mod telling;
 
 pub use counters::{Count, Counters};
 pub(crate) use forward::{decode_request, encode_request};
@@ -156,6 +157,8 @@ pub struct Engine {
     origins: Slab<Origin>,
     /// Reads that wait for a look at what hidden fields name.
     checks: showing::Checks,
+    /// Modifications of sessions with hidden fields that wait to be told.
+    tellings: Slab<telling::Telling>,
     confirmed_reads: bounded_reads::ConfirmedReads,
     completions: Vec<(Ticket, Outcome)>,
     due: Vec<henge_coordinator::OpId>,
@@ -255,6 +258,7 @@ impl Engine {
             neither_hints_nor_read_repair: false,
             origins: Slab::new(),
             checks: showing::Checks::default(),
+            tellings: Slab::new(),
             confirmed_reads: bounded_reads::ConfirmedReads::default(),
             completions: Vec::new(),
             due: Vec::new(),
@@ -484,18 +488,14 @@ impl Engine {
             let bucket = self.buckets.of(request.key);
             let most = self.longest_value(bucket);
             if length > most {
-                return Err(Failure::Invalid(format!(
-                    "a value has at most {most} bytes, this one {length}"
-                )));
+                return Err(too_long(length, most));
             }
         }
         Ok(())
     }
 
-    /// The longest value that a bucket takes, in bytes.
     fn longest_value(&self, bucket: &Bucket) -> usize {
-        let own = bucket.max_value.and_then(|most| usize::try_from(most).ok());
-        own.map_or(self.parts.max_value, |own| own.min(self.parts.max_value))
+        longest_value(self.parts.max_value, bucket)
     }
 
     /// What requests on a bucket's keys get that do not say so themselves.
@@ -594,7 +594,7 @@ impl Engine {
             Err(_) => self.parts.counters.failed.add(1),
         }
         match ticket.sink {
-            ..showing::FIRST_OWN_SINK => self.completions.push((ticket, outcome)),
+            ..telling::FIRST_OWN_SINK => self.completions.push((ticket, outcome)),
             FORWARDED => self.return_outcome(ticket, outcome),
             _ => self.own_step_ended(ticket, outcome),
         }
@@ -621,6 +621,19 @@ impl Engine {
     fn partition(&self, key: Key<'_>) -> Partition {
         self.parts.ring.partition_of(key.token)
     }
+}
+
+/// The longest value that a bucket takes, in bytes, where the node takes `max_value`.
+fn longest_value(max_value: usize, bucket: &Bucket) -> usize {
+    let own = bucket.max_value.and_then(|most| usize::try_from(most).ok());
+    own.map_or(max_value, |own| own.min(max_value))
+}
+
+#[cold]
+fn too_long(length: usize, most: usize) -> Failure {
+    Failure::Invalid(format!(
+        "a value has at most {most} bytes, this one {length}"
+    ))
 }
 
 #[cfg(test)]

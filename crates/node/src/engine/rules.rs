@@ -9,9 +9,11 @@
 //! A session keeps its life from login to logout: values and deadlines change within it, and dead
 //! wins over everything else in it. That is why a write to a session must know its life first.
 
-use henge_versioning::{ActorId, GRACE_MS, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge};
+use henge_versioning::{
+    ActorId, Form, GRACE_MS, HlcTime, Merge, NEVER, RecordRef, Stamp, delta, merge,
+};
 
-use crate::{Condition, Expiry, Kind, Operation, principals, rotation::Step};
+use crate::{Condition, Expiry, Kind, Modification, Operation, hidden, principals, rotation::Step};
 
 /// The epoch of every session's first life, the same on every node; later lives count on from it.
 /// Two nodes that begin a session at once without knowing of each other (beyond a partition, or when
@@ -67,7 +69,7 @@ pub(super) fn reads_first(
         }
         Operation::Expire { condition, .. } => *condition != Condition::Always || !live_here,
         Operation::PutFields { .. } => !live_here,
-        Operation::ReplaceField { .. } | Operation::Rotate(_) => true,
+        Operation::ReplaceField { .. } | Operation::Modify { .. } | Operation::Rotate(_) => true,
     }
 }
 
@@ -152,6 +154,12 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
             before,
             after,
         } => facts.replace_field(name, *before, after, out),
+        Operation::Modify {
+            field,
+            by,
+            expiry,
+            condition,
+        } => facts.modify((*field, by), *expiry, *condition, out),
         Operation::Delete { condition } => facts.delete(*condition, out),
         Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
         Operation::Get
@@ -304,6 +312,30 @@ impl<'a> Facts<'a> {
         self.put_fields(&[(name, Some(after))], Expiry::Keep, out)
     }
 
+    /// Whatever is in its way the caller sees in the record.
+    fn modify(
+        &self,
+        (field, by): (Option<&[u8]>, &Modification<'_>),
+        expiry: Expiry,
+        condition: Condition,
+        out: &mut Vec<u8>,
+    ) -> Effect {
+        if !self.holds(condition) {
+            return Effect::Decline;
+        }
+        if self.is_destroyed() {
+            return Effect::Absorb;
+        }
+        let Some(new) = modified(self.live(), field, by) else {
+            return Effect::Decline;
+        };
+        let expiry = self.live().map_or(expiry, |_| Expiry::Keep);
+        match field {
+            Some(name) => self.put_fields(&[(name, Some(&new))], expiry, out),
+            None => self.put(&new, expiry, Condition::Always, out),
+        }
+    }
+
     fn delete(&self, condition: Condition, out: &mut Vec<u8>) -> Effect {
         match self.present {
             Some(record) if self.live().is_none() && condition == Condition::Always => {
@@ -407,6 +439,33 @@ impl<'a> Facts<'a> {
             known => known.max(self.when.now_ms.saturating_add(lifetime)),
         }
     }
+}
+
+/// The new value; `None`: the record is of another kind, or the old value is unfit.
+fn modified(
+    record: Option<RecordRef<'_>>,
+    field: Option<&[u8]>,
+    by: &Modification<'_>,
+) -> Option<Vec<u8>> {
+    let Some(record) = record else {
+        return by.of(None).ok();
+    };
+    let visible = hidden::visible(record.as_bytes());
+    let record = match &visible {
+        Some(visible) => RecordRef::parse(visible).ok()?,
+        None => record,
+    };
+    let members = |name: &[u8]| name.first() == Some(&0);
+    let old = match (field, record.form()) {
+        (Some(_), Form::Fields) if record.fields().next().is_some_and(|it| members(it.0)) => {
+            return None;
+        }
+        (Some(name), Form::Fields) => record.field(name),
+        (Some(_), _) | (None, Form::Fields) => return None,
+        // Of siblings the newest, which is what readers of one value are shown.
+        (None, _) => record.siblings().next().or(Some(b"")),
+    };
+    by.of(old).ok()
 }
 
 /// Tells the replicas of a cap that is earlier than the one they know.

@@ -30,9 +30,6 @@ use crate::{
 const STEPS: u16 = super::FORWARDED - 1;
 /// The sink of what nobody waits for.
 const NOBODY: u16 = super::FORWARDED - 2;
-/// Sinks from here on are the engine's own.
-pub(super) const FIRST_OWN_SINK: u16 = NOBODY;
-
 /// Sessions that were found logged out and wait to be destroyed, and rotations that wait to be settled;
 /// what does not fit is found again.
 const MOST_FOUND: usize = 1_024;
@@ -227,8 +224,10 @@ impl Engine {
 
     /// A step of the engine's own has ended.
     pub(super) fn own_step_ended(&mut self, ticket: Ticket, outcome: Outcome) {
-        if ticket.sink != STEPS {
-            return;
+        match ticket.sink {
+            STEPS => {}
+            NOBODY => return,
+            _ => return self.telling_step_ended(ticket, outcome),
         }
         match self.checks.waiting.try_remove(ticket.token as usize) {
             Some(Waiting::Check(check, question)) => self.answered(check, question, outcome),

@@ -17,6 +17,7 @@ mod after;
 mod announced;
 mod bounded;
 mod buckets;
+mod counting;
 mod departed;
 mod forwarded;
 mod full;

@@ -81,7 +81,10 @@ pub(crate) fn refuse_reserved(request: &Request<'_>) -> Result<(), Failure> {
     let reserved = |name: &[u8]| name.starts_with(RESERVED);
     let names_one = match &request.operation {
         Operation::PutFields { fields, .. } => fields.iter().any(|(name, _)| reserved(name)),
-        Operation::ReplaceField { name, .. } => reserved(name),
+        Operation::ReplaceField { name, .. }
+        | Operation::Modify {
+            field: Some(name), ..
+        } => reserved(name),
         Operation::Rotate(_) => true,
         _ => false,
     };

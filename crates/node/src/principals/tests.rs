@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{index::Index, *};
 use crate::{
-    FieldWrites, Options,
+    Condition, Expiry, FieldWrites, Options,
     hidden::{self, Hidden},
 };
 
@@ -259,6 +259,17 @@ fn only_the_node_itself_may_name_what_is_reserved() {
         },
         ..request(b"sess:1", b"")
     };
+    let modified = |field| Request {
+        operation: Operation::Modify {
+            field,
+            by: crate::Modification::Add(1),
+            expiry: Expiry::Keep,
+            condition: Condition::Always,
+        },
+        ..request(b"sess:1", b"")
+    };
+    assert!(refuse_reserved(&modified(Some(b"\0\0principal"))).is_err());
+    assert_eq!(refuse_reserved(&modified(None)), Ok(()));
     assert!(refuse_reserved(&replaced).is_err());
     assert!(index_key(&[]).is_err() && index_key(&[0; MAX_PRINCIPAL + 1]).is_err());
     assert!(is_index(

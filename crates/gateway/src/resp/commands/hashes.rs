@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use henge_node::{Expiry, FieldWrites, Operation};
+use henge_node::{Expiry, FieldWrites, Modification, Operation};
 use henge_versioning::RecordRef;
 
 use super::{
     Call, Plan, Planned, Stepper,
-    change::{ROUNDS, busy, is_settled, unchanged},
-    numbers::{hash_plus, plus_float},
+    change::{Modify, is_settled, unchanged},
+    numbers::{text, whole},
     parse::{float, integer},
     scan::{ScanOptions, cursor},
     strings::{pairs, value_fits},
@@ -221,19 +221,41 @@ pub(super) fn field_name_fits(name: &[u8]) -> Result<(), Reply> {
 pub(super) fn hsetnx<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     field_name_fits(args.at(2))?;
     value_fits(call, args.at(3).len())?;
-    set_from_old(call, args, |old, args| match old {
-        Some(_) => Ok((None, Reply::from(false))),
-        None => Ok((Some(args.at(3).to_vec()), Reply::from(true))),
-    })
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        let set = set_new_field(&steps, args.at(1), args.at(2), args.at(3)).await;
+        set.map_or_else(|error| error, Reply::from)
+    })))
+}
+
+/// Sets a field unless there is one of this name when the key's decider looks, and says whether it did.
+async fn set_new_field(
+    steps: &Stepper,
+    key: &[u8],
+    name: &[u8],
+    after: &[u8],
+) -> Result<bool, Reply> {
+    let present = read(steps, key, Kind::Hash).await?;
+    if field(&record(&present), name).is_some() {
+        return Ok(false);
+    }
+    let replace = Operation::ReplaceField {
+        name,
+        before: None,
+        after,
+    };
+    let done = steps.call(key, replace).await?;
+    if is_settled(&done) {
+        return Ok(true);
+    }
+    of_kind(done.record, steps.node.wall_ms(), Kind::Hash)?;
+    Ok(false)
 }
 
 pub(super) fn hincrby<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let step = integer(args.at(3))?;
-    field_name_fits(args.at(2))?;
-    set_from_old(call, args, move |old, _| {
-        let sum = hash_plus(old, step)?;
-        Ok((Some(sum.to_string().into_bytes()), Reply::Integer(sum)))
-    })
+    modify_field(call, args, Modification::Add(step), whole)
 }
 
 pub(super) fn hincrbyfloat<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
@@ -241,50 +263,23 @@ pub(super) fn hincrbyfloat<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'
     if !step.is_finite() {
         return Err(Reply::error("ERR value is NaN or Infinity"));
     }
-    field_name_fits(args.at(2))?;
-    set_from_old(call, args, move |old, _| {
-        let sum = plus_float(old, step).map_err(|error| match old.map(float) {
-            Some(Err(_)) => Reply::error("ERR hash value is not a float"),
-            _ => error,
-        })?;
-        Ok((Some(sum.clone().into_bytes()), Reply::text(sum)))
-    })
+    modify_field(call, args, Modification::AddFraction(step), text)
 }
 
-/// Sets field number 2 to what `make` makes of its old value, if it still has that value when the key's
-/// decider looks; else once more with the value that is there now. Changes to other fields do not get
-/// in the way, and none to this one is lost but across a partition (see [`super::change`]).
-fn set_from_old<'a>(
+/// Modifies field number 2.
+fn modify_field<'a>(
     call: &mut Call<'_>,
     args: Args<'a>,
-    make: impl Fn(Option<&[u8]>, Args<'_>) -> Result<(Option<Vec<u8>>, Reply), Reply> + 'static,
+    by: Modification<'static>,
+    told: impl Fn(Option<Vec<u8>>) -> Reply + 'static,
 ) -> Planned<'a> {
+    field_name_fits(args.at(2))?;
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
-        let set = async {
-            let (key, name) = (args.at(1), args.at(2));
-            let mut present = read(&steps, key, Kind::Hash).await?;
-            for _ in 0..ROUNDS {
-                let before = field(&record(&present), name);
-                let (after, reply) = make(before, args)?;
-                let Some(after) = after else {
-                    return Ok(reply);
-                };
-                let replace = Operation::ReplaceField {
-                    name,
-                    before,
-                    after: &after,
-                };
-                let done = steps.call(key, replace).await?;
-                if is_settled(&done) {
-                    return Ok(reply);
-                }
-                present = of_kind(done.record, steps.node.wall_ms(), Kind::Hash)?;
-            }
-            Err(busy())
-        };
-        set.await.unwrap_or_else(|error: Reply| error)
+        let modify = Modify::field(args.at(2), by);
+        let sum = steps.modify(args.at(1), modify).await;
+        sum.map_or_else(|error| error, told)
     })))
 }
 

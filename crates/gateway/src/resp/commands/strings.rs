@@ -1,10 +1,10 @@
 //! Commands on one string value.
 
-use henge_node::{Condition, Expiry, Operation};
+use henge_node::{Condition, Expiry, Modification, Operation};
 
 use super::{
     Call, Plan, Planned, Steps,
-    change::Change,
+    change::{Change, Modify},
     parse::{integer, wrong_arity},
     set_options::{Renewal, SetOptions, lifetime},
 };
@@ -160,10 +160,15 @@ pub(super) fn strlen<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
 }
 
 pub(super) fn append<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
-    rewrite(call, args, |old, args| {
-        let value = [old.unwrap_or_default(), args.at(2)].concat();
-        Ok(Some(value))
-    })
+    let (steps, args) = (call.stepper(), OwnedArgs::from(args));
+    Ok(Plan::Steps(Box::pin(async move {
+        let args = args.borrow();
+        let (tail, most) = (args.at(2), steps.shared.limits.value as u64);
+        let modify = Modify::value(Modification::Append { tail, most });
+        let length = |value: Option<Vec<u8>>| value.map_or(0, |value| value.len() as i64);
+        let value = steps.modify(args.at(1), modify).await;
+        value.map_or_else(|error| error, |value| Reply::Integer(length(value)))
+    })))
 }
 
 pub(super) fn setrange<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
@@ -271,7 +276,7 @@ pub(super) fn value_fits(call: &Call<'_>, length: usize) -> Result<(), Reply> {
     }
 }
 
-fn too_long(length: usize, limit: usize) -> Reply {
+pub(super) fn too_long(length: usize, limit: usize) -> Reply {
     Reply::error(format!(
         "ERR the value has {length} bytes, at most {limit} are accepted"
     ))

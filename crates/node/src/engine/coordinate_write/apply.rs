@@ -9,7 +9,10 @@ use henge_versioning::{
 };
 
 use super::{
-    super::rules::{self, Effect, Facts},
+    super::{
+        longest_value,
+        rules::{self, Effect, Facts},
+    },
     Engine, Now, When,
 };
 use crate::{Bucket, Condition, Expiry, Operation, Request, hidden, principals};
@@ -23,6 +26,8 @@ pub(super) enum Local {
     Confirmed {
         dead: bool,
     },
+    /// So it does, and the caller is told what was made of the old value.
+    Modified,
     Declined,
     Absorbed,
     /// The session has a new id, whose key lies in the engine's buffer.
@@ -32,6 +37,11 @@ pub(super) enum Local {
     /// A sibling set is full.
     TooManySiblings {
         count: usize,
+        most: usize,
+    },
+    /// The value that was made is longer than the bucket allows.
+    TooLong {
+        length: usize,
         most: usize,
     },
     /// The record has the last stamp that there is, which only a broken peer makes.
@@ -52,6 +62,7 @@ impl Engine {
         let is_index = principals::is_index(key.bytes);
         let wants_before = is_index || request.operation.is_conditional();
         let (clock, actor) = (&self.parts.clock, self.actor);
+        let max_value = self.parts.max_value;
         let sibling_actor = || {
             ActorId::derive_fresh(
                 self.parts.node.0,
@@ -122,6 +133,17 @@ impl Engine {
                     Local::Applied
                 }
                 operation if is_index => index_effect(operation, record, stamp, when, delta),
+                operation @ Operation::Modify { .. } => {
+                    let digest = present.map_or(0, |stored| shown_digest(operation, &stored));
+                    let known = record.zip(Some(digest));
+                    let local = decide(operation, bucket, known, stamp, when, delta);
+                    let local = within(longest_value(max_value, bucket), local, delta);
+                    if local == Local::Modified {
+                        // The outcome is made of it, be it of nothing.
+                        before.get_or_insert_default();
+                    }
+                    local
+                }
                 operation => {
                     let digest = present.map_or(0, |stored| shown_digest(operation, &stored));
                     decide(
@@ -135,7 +157,9 @@ impl Engine {
                 }
             };
             match local {
-                Local::Applied | Local::Confirmed { .. } => merge_delta(record, delta, out),
+                Local::Applied | Local::Modified | Local::Confirmed { .. } => {
+                    merge_delta(record, delta, out)
+                }
                 _ => Decision::Keep,
             }
         })?;
@@ -161,6 +185,19 @@ fn decide(
         when,
     };
     rules::decide(operation, &facts, delta).into()
+}
+
+/// A modification that was decided, unless it makes a longer value than the bucket takes.
+fn within(most: usize, local: Local, delta: &[u8]) -> Local {
+    if local != Local::Applied {
+        return local;
+    }
+    let made = RecordRef::parse(delta).ok();
+    let made = made.iter().flat_map(RecordRef::fields);
+    match made.map(|(name, value)| name.len() + value.len()).sum() {
+        length if length > most => Local::TooLong { length, most },
+        _ => Local::Modified,
+    }
 }
 
 impl From<Effect> for Local {

@@ -38,6 +38,10 @@ impl<'a> Facts<'a> {
                 condition: Condition::Always | Condition::Absent | Condition::Digest(0),
                 ..
             } => Effect::Absorb,
+            Operation::Modify {
+                condition: Condition::Always | Condition::Absent | Condition::Digest(0),
+                ..
+            } => Effect::Absorb,
             _ => Effect::Decline,
         }
     }

@@ -9,7 +9,12 @@ fn delete<'a>() -> Operation<'a> {
     }
 }
 
-fn login(cluster: &mut Cluster, at: u8, session: &str, principal: &str) -> Result<Done, Failure> {
+pub(super) fn login(
+    cluster: &mut Cluster,
+    at: u8,
+    session: &str,
+    principal: &str,
+) -> Result<Done, Failure> {
     let mut login = begin_login(session, principal);
     loop {
         let outcome = step(cluster, at, &login);
@@ -32,7 +37,7 @@ fn step(cluster: &mut Cluster, at: u8, login: &Login) -> Outcome {
     cluster.ask_own(at, &login.request())
 }
 
-fn logout_all(cluster: &mut Cluster, at: u8, principal: &str) -> Result<Done, Failure> {
+pub(super) fn logout_all(cluster: &mut Cluster, at: u8, principal: &str) -> Result<Done, Failure> {
     let key = index_key(principal.as_bytes()).expect("short");
     let request = Request {
         key: &key,

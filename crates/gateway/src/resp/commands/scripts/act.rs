@@ -4,16 +4,16 @@
 //! of two that release the same lock one does. A script with two writes does them one after the
 //! other: whoever reads in between sees the first alone.
 
-use henge_node::{Condition, Expiry, FieldWrites, Operation};
+use henge_node::{Condition, Expiry, FieldWrites, Modification, Operation};
 use henge_versioning::{NEVER, RecordRef};
 
 use super::known::Script;
 use crate::resp::{
     commands::{
         Stepper,
-        change::Change,
+        change::{Change, Modify},
         hashes,
-        numbers::plus,
+        numbers::whole,
         parse::{integer, invalid_expire},
         scan::ScanOptions,
     },
@@ -150,35 +150,28 @@ impl Stepper {
     }
 
     async fn increment(&self, key: &[u8], by: i64, only_present: bool) -> Result<Reply, Reply> {
-        let decide = |record: Option<RecordRef<'_>>| {
-            let old = value(record)?;
-            if only_present && old.is_none() {
-                return Ok(Change::Leave(Reply::Null));
-            }
-            let sum = plus(old, by)?;
-            Ok(Change::Put {
-                value: sum.to_string().into_bytes(),
-                expiry: Expiry::Keep,
-                reply: Reply::Integer(sum),
-            })
+        let modify = Modify {
+            only_present,
+            ..Modify::value(Modification::Add(by))
         };
-        self.change(key, decide).await
+        self.modify(key, modify).await.map(whole)
     }
 
+    /// A count that ends some time after it began. One that was there and comes to be 1 ends then, too.
     async fn count(&self, key: &[u8], first_until: u64) -> Result<Reply, Reply> {
-        let decide = |record: Option<RecordRef<'_>>| {
-            let sum = plus(value(record)?, 1)?;
-            let expiry = match sum {
-                1 => Expiry::At(first_until),
-                _ => Expiry::Keep,
-            };
-            Ok(Change::Put {
-                value: sum.to_string().into_bytes(),
-                expiry,
-                reply: Reply::Integer(sum),
-            })
+        let modify = Modify {
+            expiry: Expiry::At(first_until),
+            ..Modify::value(Modification::Add(1))
         };
-        self.change(key, decide).await
+        let sum = whole(self.modify(key, modify).await?);
+        if sum == Reply::Integer(1) {
+            let expire = Operation::Expire {
+                at: first_until,
+                condition: Condition::Always,
+            };
+            self.call(key, expire).await?;
+        }
+        Ok(sum)
     }
 
     async fn add(&self, key: &[u8], value: &[u8], at: u64) -> Result<Reply, Reply> {
