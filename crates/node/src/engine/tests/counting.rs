@@ -331,6 +331,24 @@ fn after_a_logout_everywhere_counting_tells_nothing_of_the_session() {
 }
 
 #[test]
+fn an_id_that_is_counted_in_again_after_it_has_expired_is_nobodys() {
+    let mut cluster = Cluster::new(3);
+    alices(&mut cluster);
+    let at = cluster.now.wall_ms + 1_000;
+    let condition = Condition::Always;
+    let expire = Operation::Expire { at, condition };
+    cluster.run(1, "sess:a", expire).expect("touched");
+    super::principals::logout_all(&mut cluster, 2, "alice").expect("done");
+    cluster.pass(1_001);
+    let anew = cluster
+        .run(3, "sess:a", modify(None, ONE))
+        .expect("counted");
+    assert_eq!(told(&anew, None).as_deref(), Some("1"));
+    cluster.pass(100);
+    assert_eq!(cluster.get(2, "sess:a").as_deref(), Some(&b"1"[..]));
+}
+
+#[test]
 fn the_wire_carries_it_as_the_last_operation() {
     let encoded = |by| {
         super::super::encode_request(&Request {
