@@ -6,8 +6,6 @@
 //! other replica need be asked. Nothing is taken from clocks of other machines, and nothing is assumed
 //! about who is up: what is not remembered is read from R replicas, as ever.
 //!
-//! A session with hidden fields is read as ever: what it names must be asked of R replicas too.
-//!
 //! Remembered is the latest such read of a token in a table of fixed size, where a token has one place
 //! and the later one takes it. It is made at the first of these reads; nodes that get none have none.
 
@@ -18,7 +16,6 @@ use super::{
     Engine, Now, Placement,
     operation::{Asker, Reading, Then},
 };
-use crate::hidden::Hidden;
 
 /// How many tokens are remembered, in 24 bytes each. A power of two.
 const REMEMBERED: usize = 1 << 14;
@@ -75,22 +72,12 @@ impl Engine {
         let covered = self
             .confirmed_reads
             .covers(key.token.0, consistency.r(), since_ms);
-        if covered && !self.in_motion && !self.names_others(key) {
+        if covered && !self.in_motion {
             self.parts.counters.bounded_reads.add(1);
             return self.answer_alone(now, key, placement, consistency, asker);
         }
         let then = Some(Box::new(Then::Confirm { max_staleness_ms }));
         self.begin_read(now, key, placement, consistency, asker, then);
-    }
-
-    /// Whether what this node holds is shown only after a look at other records (whose session it is,
-    /// which id it had before), which R replicas have to answer.
-    fn names_others(&self, key: Key<'_>) -> bool {
-        let mut names = false;
-        self.parts.store.read(key, &mut |stored| {
-            names = stored.is_some_and(|it| Hidden::is_in(it.bytes));
-        });
-        names
     }
 
     /// R replicas have answered. Fallbacks do not count here: what a read of primaries would have found

@@ -318,7 +318,7 @@ fn a_session_found_logged_out_is_destroyed() {
     }
 }
 
-/// A replica that answers alone for a while asks all the same whether the user was logged out.
+/// A replica that answers alone for a while asks R replicas all the same whether the user was logged out.
 #[test]
 fn a_read_with_a_bound_on_staleness_looks_into_the_index_of_r_replicas() {
     for at in 1..=3 {
