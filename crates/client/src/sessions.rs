@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Client {
-    /// The keys of a user's live sessions: those written with [`Write::principal`].
+    /// The keys of a user's live sessions: those written with [`Write::principal`](crate::Write::principal).
     ///
     /// # Errors
     /// If any of them cannot be read: a list never leaves one out.
