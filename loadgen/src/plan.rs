@@ -5,7 +5,7 @@
 //! protocols and sockets; drivers know nothing of keys and histories.
 
 mod keys;
-pub(crate) use keys::{Book, KeysPlan, PopulatePlan};
+pub(crate) use keys::{Book, KeysPlan, Mix, PopulatePlan};
 
 mod sessions;
 pub(crate) use sessions::{SessionsPlan, Weights};
@@ -149,6 +149,22 @@ impl Common {
             Some(None) => Verdict::Corrupt,
             Some(seen) => history.judge(op.read, seen, now),
             None => history.judge(op.read, None, now),
+        }
+    }
+
+    /// Enters the outcome of a touch, and judges what it says of whether the session is there.
+    fn settle_touch(&self, history: &mut History, op: &Op, outcome: Outcome<'_>, now: Millis) {
+        match outcome {
+            Outcome::Done(present) => {
+                let verdict = history.judge_presence(op.read, present, now);
+                self.tally
+                    .note(verdict, &self.space, op.key, op.kind.name());
+                if present {
+                    history.lives(op.began, now, self.ttl);
+                }
+            }
+            Outcome::Unknown => history.expiry_unknown(),
+            Outcome::Failed | Outcome::Value(_) => {}
         }
     }
 

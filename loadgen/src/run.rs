@@ -11,7 +11,7 @@ use henge_client::{Client, Mode};
 
 use crate::{
     cpu, native,
-    plan::{Book, Common, Evidence, KeysPlan, Plan, PopulatePlan, ReadbackPlan, SessionsPlan},
+    plan::{Book, Common, Evidence, KeysPlan, Mix, Plan, PopulatePlan, ReadbackPlan, SessionsPlan},
     progress,
     record::{Recording, Second},
     report::{CpuReport, Quorums, Report},
@@ -176,17 +176,18 @@ impl Run {
 
     fn plans(&self) -> Vec<Box<dyn Plan>> {
         let load = &self.settings.load;
-        let reads = match load.workload {
+        let mix = match load.workload {
             Workload::Session => return self.sessions(false),
-            Workload::Get => 1.0,
-            Workload::Set => 0.0,
-            Workload::Mixed => load.reads,
+            Workload::Get => Mix::reads(1.0),
+            Workload::Set => Mix::reads(0.0),
+            Workload::Mixed => Mix::reads(load.reads),
+            Workload::Touch => Mix::touches(load.touches),
         };
         let picker = Arc::new(Picker::new(load.distribution, load.keys));
         let plan = |_| -> Box<dyn Plan> {
             let (common, book, picker) = (self.common.clone(), self.book.clone(), picker.clone());
             let rng = Rng::new(fresh_seed());
-            Box::new(KeysPlan::new(common, book, picker, rng, reads))
+            Box::new(KeysPlan::new(common, book, picker, rng, mix))
         };
         (0..load.connections).map(plan).collect()
     }

@@ -26,6 +26,8 @@ pub(crate) enum Workload {
     Set,
     /// Reads and writes, see --reads.
     Mixed,
+    /// Sessions that are prolonged more often than written, see --touches.
+    Touch,
 }
 
 /// Load for session stores that verifies what it wrote.
@@ -106,6 +108,10 @@ pub(crate) struct Load {
     #[arg(long, default_value_t = 0.9)]
     pub(crate) reads: f64,
 
+    /// Touches to one write in the touch workload.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) touches: u32,
+
     /// Weights of the session workload's steps.
     #[arg(long, default_value = "read=65,touch=20,change=10,logout=3,ghost=2")]
     pub(crate) weights: Weights,
@@ -122,7 +128,8 @@ pub(crate) struct Load {
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(stamp::HEADER as i64..=16 << 20))]
     pub(crate) value_size: u32,
 
-    /// Time to live of what is written; "0" for none. Default 30m in the session workload, else none.
+    /// Time to live of what is written; "0" for none. Default 30m in the session and touch workloads, else
+    /// none.
     #[arg(long, value_parser = duration)]
     ttl: Option<Duration>,
 
@@ -203,10 +210,15 @@ impl Settings {
         if load.rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e8)) {
             return Err("--rate must be above 0".to_owned());
         }
-        if load.workload == Workload::Session {
+        let touches = match load.workload {
+            Workload::Session => Some(load.weights.touch > 0),
+            Workload::Touch => Some(true),
+            Workload::Get | Workload::Set | Workload::Mixed => None,
+        };
+        if let Some(touches) = touches {
             let ttl = load.ttl.get_or_insert(Duration::from_secs(1800));
-            if ttl.is_zero() && load.weights.touch > 0 {
-                return Err("a session workload with touches needs a --ttl".to_owned());
+            if ttl.is_zero() && touches {
+                return Err("a workload with touches needs a --ttl".to_owned());
             }
         }
         if load.protocol == Protocol::Native && self.wait_n.is_some() {
@@ -284,6 +296,13 @@ mod tests {
             Some(1_800_000)
         );
         assert_eq!(
+            parse("--target a:1 --workload touch")
+                .unwrap()
+                .load
+                .ttl_ms(),
+            Some(1_800_000)
+        );
+        assert_eq!(
             parse("--target a:1 --workload set").unwrap().load.ttl_ms(),
             None
         );
@@ -301,6 +320,8 @@ mod tests {
             ("--target a:1 --reads 2", "--reads"),
             ("--target a:1 --rate 0", "--rate"),
             ("--target a:1 --ttl 0", "--ttl"),
+            ("--target a:1 --workload touch --ttl 0", "--ttl"),
+            ("--target a:1 --workload touch --touches 0", "--touches"),
             ("--target a:1 --value-size 10", "value-size"),
             ("--target a:1 --strict --sloppy", "--sloppy"),
             ("--target a:1 --weights ghost=1", "ghost"),

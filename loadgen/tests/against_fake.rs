@@ -188,6 +188,8 @@ fn an_honest_server_verifies_in_every_workload() {
         "--workload mixed --reads 0.5 --distribution zipf --pipeline 16",
         "--workload set --distribution hot:0.95",
         "--workload get --populate",
+        "--workload touch --touches 3 --pipeline 8",
+        "--workload touch --protocol native --pipeline 4",
         "--workload session --protocol native --pipeline 4",
         "--workload mixed --rate 20000 --pipeline 4",
     ] {

@@ -82,6 +82,10 @@ pub(crate) struct NodeFlags {
     /// Largest value [default: 2mb, which is also the most]
     #[arg(long, env = "HENGE_MAX_VALUE", value_name = "SIZE")]
     pub(crate) max_value: Option<String>,
+    /// A touch that would prolong a session by less than this, and by less than 1 % of its lifetime, may be
+    /// answered by the last one that W replicas acknowledged; 0s: each touch goes to W replicas [default: 10s]
+    #[arg(long, env = "HENGE_TOUCH_SLACK", value_name = "DURATION")]
+    pub(crate) touch_slack: Option<String>,
     /// Threads that serve requests [default: half of the cores]
     #[arg(long, env = "HENGE_DATA_THREADS", value_name = "THREADS")]
     pub(crate) data_threads: Option<u64>,
@@ -142,6 +146,7 @@ impl NodeFlags {
             timeout: self.timeout.map(|v| Setting::flag("timeout", v)),
             memory_limit: self.memory_limit.map(|v| Setting::flag("memory-limit", v)),
             max_value: self.max_value.map(|v| Setting::flag("max-value", v)),
+            touch_slack: self.touch_slack.map(|v| Setting::flag("touch-slack", v)),
             data_threads: self.data_threads.map(|v| Setting::flag("data-threads", v)),
             zone: self.zone.map(|v| Setting::flag("zone", v)),
             weight: self.weight.map(|v| Setting::flag("weight", v)),

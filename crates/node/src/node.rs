@@ -469,6 +469,7 @@ impl ThreadParts {
             },
             max_value: shared.config.max_value,
             max_key: henge_rpc::Limits::DEFAULT.key,
+            touch_slack_ms: shared.config.touch_slack_ms,
             store: Arc::clone(&shared.store),
             clock: Arc::clone(&shared.clock),
             ring: shared.ring(),

@@ -151,6 +151,8 @@ pub struct Swept {
 pub enum Warm {
     /// Their digests.
     Digests,
+    /// Where their records begin, which tells whether they are live.
+    Outlines,
     /// Their records too, for reading.
     Records,
     /// Their records and what an update touches beside them.

@@ -1,4 +1,4 @@
-//! Plain reads and writes of a fixed set of keys.
+//! Plain reads, writes and touches of a fixed set of keys.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,14 +53,53 @@ impl Book {
     }
 }
 
-/// Reads and writes keys drawn by a distribution.
+/// How often each kind of operation is drawn, as shares of 0 to 1; the rest are writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mix {
+    reads: f64,
+    touches: f64,
+}
+
+impl Mix {
+    /// Such a share of reads.
+    pub(crate) fn reads(share: f64) -> Self {
+        Self {
+            reads: share,
+            touches: 0.0,
+        }
+    }
+
+    /// So many touches to one write.
+    pub(crate) fn touches(to_one_write: u32) -> Self {
+        let touches = f64::from(to_one_write);
+        Self {
+            reads: 0.0,
+            touches: touches / (touches + 1.0),
+        }
+    }
+
+    fn draw(self, rng: &mut Rng) -> Kind {
+        if self.reads >= 1.0 {
+            return Kind::Get;
+        }
+        if self.reads + self.touches <= 0.0 {
+            return Kind::Set;
+        }
+        match rng.unit() {
+            at if at < self.reads => Kind::Get,
+            at if at < self.reads + self.touches => Kind::Touch,
+            _ => Kind::Set,
+        }
+    }
+}
+
+/// Reads, writes and touches keys drawn by a distribution.
 pub(crate) struct KeysPlan {
     common: Common,
     book: Arc<Book>,
     picker: Arc<Picker>,
     rng: Rng,
-    /// Share of reads, 0 to 1.
-    reads: f64,
+    mix: Mix,
     /// The next keys, in a ring that begins at `at`.
     upcoming: [u32; AHEAD],
     at: usize,
@@ -72,7 +111,7 @@ impl KeysPlan {
         book: Arc<Book>,
         picker: Arc<Picker>,
         mut rng: Rng,
-        reads: f64,
+        mix: Mix,
     ) -> Self {
         let upcoming = std::array::from_fn(|_| picker.pick(&mut rng));
         Self {
@@ -80,7 +119,7 @@ impl KeysPlan {
             book,
             picker,
             rng,
-            reads,
+            mix,
             upcoming,
             at: 0,
         }
@@ -98,11 +137,11 @@ impl KeysPlan {
 impl Plan for KeysPlan {
     fn next(&mut self, now: Millis) -> Option<Op> {
         let key = self.draw();
-        let read = self.reads >= 1.0 || self.reads > 0.0 && self.rng.unit() < self.reads;
+        let kind = self.mix.draw(&mut self.rng);
         let mut history = self.book.of(key);
-        Some(match read {
-            true => read_op(Kind::Get, key.into(), key, &history, now),
-            false => write_op(Kind::Set, key.into(), key, &mut history, now),
+        Some(match kind {
+            Kind::Set => write_op(kind, key.into(), key, &mut history, now),
+            _ => read_op(kind, key.into(), key, &history, now),
         })
     }
 
@@ -111,6 +150,9 @@ impl Plan for KeysPlan {
         match outcome {
             Outcome::Value(value) => {
                 self.common.judge(&history, op, value, now);
+            }
+            _ if op.kind == Kind::Touch => {
+                self.common.settle_touch(&mut history, op, outcome, now);
             }
             _ if op.kind.is_write() => self.common.settle_write(&mut history, op, outcome, now),
             _ => {}

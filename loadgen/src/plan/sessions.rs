@@ -227,19 +227,8 @@ impl SessionsPlan {
 
     fn touch_done(&mut self, op: &Op, outcome: Outcome<'_>, now: Millis) {
         let user = &mut self.users[op.slot as usize];
-        match outcome {
-            Outcome::Done(present) => {
-                let verdict = user.history.judge_presence(op.read, present, now);
-                self.common
-                    .tally
-                    .note(verdict, &self.common.space, op.key, "touch");
-                if present {
-                    user.history.lives(op.began, now, self.common.ttl);
-                }
-            }
-            Outcome::Unknown => user.history.expiry_unknown(),
-            Outcome::Failed | Outcome::Value(_) => {}
-        }
+        self.common
+            .settle_touch(&mut user.history, op, outcome, now);
     }
 
     fn logout_done(&mut self, op: &Op, outcome: Outcome<'_>) {

@@ -19,6 +19,10 @@ use henge_tests::{
     sim::{Mark, Marks, Plan, Verdict, Workload, register_loss, run},
 };
 
+// A run allocates at every message: with this allocator there are an eighth more runs in the same time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The least share of writes that last-writer-wins must be seen to lose.
 const CONTROL_LOSES: f64 = 0.05;
 

@@ -32,6 +32,8 @@ pub(super) struct Standings {
 
 /// A deadline that may be the one in force.
 struct Candidate {
+    /// The earliest that it may be; `at` but for touches.
+    from: Micros,
     at: Micros,
     /// When its writer had its answer; `None` while it has none, or if it never comes.
     answered: Option<Micros>,
@@ -49,7 +51,7 @@ impl Range {
     fn of(candidates: &[Candidate]) -> Self {
         let first = candidates
             .iter()
-            .map(|candidate| candidate.at)
+            .map(|candidate| candidate.from)
             .min()
             .unwrap_or(NEVER);
         let last = candidates
@@ -60,8 +62,8 @@ impl Range {
         Self { first, last }
     }
 
-    fn widen(&mut self, at: Micros) {
-        self.first = self.first.min(at);
+    fn widen(&mut self, from: Micros, at: Micros) {
+        self.first = self.first.min(from);
         self.last = self.last.max(at);
     }
 
@@ -153,12 +155,15 @@ impl Standings {
                     let Some(deadline) = expires(op).or(fresh.then_some(NEVER)) else {
                         continue;
                     };
+                    let from = deadline - slack(op, deadline);
                     candidates.push(Candidate {
+                        from,
                         at: deadline,
                         answered: None,
                         by: op.id,
                     });
-                    reading.values_mut().for_each(|range| range.widen(deadline));
+                    let widen = |range: &mut Range| range.widen(from, deadline);
+                    reading.values_mut().for_each(widen);
                 }
                 (true, false) => {
                     let is_given_up = matches!(op.outcome, Outcome::Unknown);
@@ -188,6 +193,16 @@ fn settle(candidates: &mut Vec<Candidate>, op: &Op, bound: Micros) {
             .is_some_and(|at| at.saturating_add(2 * bound) < op.invoked)
     };
     candidates.retain(|candidate| !surely_older(candidate));
+}
+
+/// By how much a session may end earlier than a touch asked for: one before it may have been taken for it.
+/// A hundredth of the lifetime, at most 10 s.
+fn slack(op: &Op, deadline: Micros) -> Micros {
+    const MOST: Micros = 10_000_000;
+    match op.action {
+        Action::Touch { .. } => (deadline.saturating_sub(op.invoked) / 100).min(MOST),
+        _ => 0,
+    }
 }
 
 /// The deadline that an operation sets, unless it was answered *failed*.

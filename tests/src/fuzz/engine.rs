@@ -54,6 +54,7 @@ impl Rig {
             hedge: HedgePolicy::default(),
             max_value: 4096,
             max_key: 1024,
+            touch_slack_ms: 10_000,
             store: Arc::new(MemoryStore::new(limits)),
             clock: Arc::new(Clock::new(500)),
             ring: Arc::clone(ring),

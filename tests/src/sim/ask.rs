@@ -102,13 +102,19 @@ impl Ask {
             w: Some(self.quorum.w.into()),
             strict: Some(self.quorum.strict),
             timeout_ms: Some(self.timeout_ms),
-            receipt: true,
+            receipt: self.wants_receipt(),
         };
         use_it(&Request {
             key: self.key.as_bytes(),
             operation,
             options,
         })
+    }
+
+    /// Whether it is to be told who answered: always, but for every second touch, or none would ever be
+    /// answered by one before it.
+    pub(crate) fn wants_receipt(&self) -> bool {
+        !matches!(self.what, What::Touch(at) if at % 2 == 0)
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Mark {
     Absorbed,
     /// A session's deadline was moved.
     Touched,
+    /// A touch was answered by one before it.
+    TouchCovered,
     /// A session expired.
     Expired,
     /// A node coordinated for another.
@@ -62,7 +64,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::WriteDuringPartition,
         Self::NodeRestarted,
         Self::DiedWithRequest,
@@ -82,6 +84,7 @@ impl Mark {
         Self::LoggedOut,
         Self::Absorbed,
         Self::Touched,
+        Self::TouchCovered,
         Self::Expired,
         Self::Forwarded,
         Self::ReadRepaired,

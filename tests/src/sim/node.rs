@@ -375,6 +375,7 @@ impl Node {
             hedge: HedgePolicy::default(),
             max_value: 1 << 20,
             max_key: 1024,
+            touch_slack_ms: 10_000,
             store,
             clock: Arc::clone(&clock),
             ring: self.ring.clone(),

@@ -442,7 +442,7 @@ impl<'p> Run<'p> {
             if !self.shared.sessions.expires(&pending.ask.key) {
                 self.broken.extend(covered.err());
             }
-        } else {
+        } else if pending.ask.wants_receipt() {
             self.broken
                 .push(format!("no receipt for {:?}", pending.ask));
         }

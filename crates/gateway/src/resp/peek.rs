@@ -14,22 +14,36 @@ const MOST: usize = 64;
 /// The keys of the complete commands at the front of `input`.
 pub(super) type Ahead = SmallVec<[Token; MOST]>;
 
-/// Looks ahead. What is wanted of the keys: their records, or more where one of the commands is no
-/// plain read.
+/// Commands that nearly always find that they need change nothing.
+const TOUCHES: [&[u8]; 4] = [b"expire", b"pexpire", b"expireat", b"pexpireat"];
+
+/// One in so many commands that write makes it worth while to fetch what writes take for all of them.
+const WRITES_ONE_IN: usize = 4;
+
+/// Looks ahead. What is wanted of the keys: as much as most of the commands need.
 pub(super) fn keys(input: &[u8]) -> (Ahead, Warm) {
     let mut ahead = Ahead::new();
-    let mut wanted = Warm::Records;
+    let (mut reads, mut writes) = (0, 0);
     let mut at = 0;
     while ahead.len() < MOST {
         let Some((name, key, next)) = command(input, at) else {
             break;
         };
-        if !name.eq_ignore_ascii_case(b"get") {
-            wanted = Warm::Updates;
+        if name.eq_ignore_ascii_case(b"get") {
+            reads += 1;
+        } else if !TOUCHES.iter().any(|it| name.eq_ignore_ascii_case(it)) {
+            writes += 1;
         }
         ahead.push(Token::of(key));
         at = next;
     }
+    let wanted = if writes * WRITES_ONE_IN >= ahead.len() && writes > 0 {
+        Warm::Updates
+    } else if reads > 0 {
+        Warm::Records
+    } else {
+        Warm::Outlines
+    };
     (ahead, wanted)
 }
 
@@ -91,6 +105,21 @@ mod tests {
         let (ahead, wanted) = keys(set);
         assert_eq!(ahead.as_slice(), [Token::of(b"a"), Token::of(b"c")]);
         assert_eq!(wanted, Warm::Updates);
+    }
+
+    #[test]
+    fn what_is_wanted_is_what_most_of_the_commands_need() {
+        let touch = "*3\r\n$7\r\nPEXPIRE\r\n$1\r\na\r\n$2\r\n60\r\n";
+        let set = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nv\r\n";
+        let get = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
+        for (pipeline, wanted) in [
+            (touch.repeat(3), Warm::Outlines),
+            (touch.repeat(4) + set, Warm::Outlines),
+            (touch.repeat(3) + set, Warm::Updates),
+            (touch.repeat(3) + get, Warm::Records),
+        ] {
+            assert_eq!(keys(pipeline.as_bytes()).1, wanted, "{pipeline}");
+        }
     }
 
     #[test]

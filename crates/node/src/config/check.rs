@@ -34,6 +34,8 @@ pub struct Config {
     pub memory_limit: u64,
     /// Bytes of one value at most.
     pub max_value: usize,
+    /// The most by which a session may end earlier than a touch asked for, in milliseconds.
+    pub touch_slack_ms: u64,
     /// Threads that serve requests.
     pub data_threads: usize,
     /// Zone.
@@ -103,6 +105,7 @@ impl Config {
             defaults: defaults(settings)?,
             memory_limit: size(settings.memory_limit.as_ref(), u64::MAX)?,
             max_value: size(settings.max_value.as_ref(), MOST_VALUE as u64)? as usize,
+            touch_slack_ms: duration(settings.touch_slack.as_ref(), 10_000)?,
             data_threads: between(settings.data_threads.as_ref(), 1, 256, default_threads())?
                 as usize,
             zone: settings

@@ -134,6 +134,8 @@ settings! {
     memory_limit: String,
     /// Largest value.
     max_value: String,
+    /// By how much a session may end earlier than a touch asked for.
+    touch_slack: String,
     /// Threads that serve requests.
     data_threads: u64,
     /// Where this node stands: replicas are spread over zones.

@@ -12,6 +12,7 @@ use super::{
     operation::{Asker, InFlight, Then, Writing, failed, receipt_of, written_by},
     rules::When,
     showing::Shown,
+    touches::covered,
 };
 use crate::{Done, Failure, OnDead, Outcome, Receipt, Request, Shortage, hidden::Hidden};
 
@@ -47,6 +48,9 @@ impl Engine {
             }
         };
         let Some(own) = placement.own else { return };
+        if self.is_covered(now, request, key, consistency, asker) {
+            return self.complete(asker.ticket, covered());
+        }
         let mut before = None;
         let when = When {
             now_ms: now.wall_ms,
@@ -127,11 +131,16 @@ impl Engine {
             write,
             done,
             written: asker.receipt.then(|| written_by(&self.delta)).flatten(),
+            touched: self.touched(request),
             key: Vec::new(),
             deadline_ms,
             consistency: *consistency,
         };
         if let Some(answer) = answer {
+            let in_force = !self.in_motion && answer.is_ok();
+            if let Some(touched) = writing.touched.filter(|_| in_force) {
+                self.touches.note(key.bytes, touched, 1);
+            }
             self.answer_write(&mut writing, answer);
         }
         self.replicate(now, writing, request.key, deadline_ms);
@@ -263,6 +272,11 @@ impl Engine {
         if let Some(answer) = answer {
             let outcome = writing.answer(answer, |slot| self.peers.id(slot));
             let ticket = writing.asker.ticket;
+            let in_force = !self.in_motion && outcome.result.is_ok();
+            if let Some(touched) = writing.touched.filter(|_| in_force) {
+                let acked = primaries(&writing.write);
+                self.touches.note(&writing.key, touched, acked);
+            }
             self.complete(ticket, outcome);
         }
         if settled {
@@ -415,6 +429,12 @@ impl Writing {
             receipt,
         }
     }
+}
+
+/// How many primaries have acknowledged a write.
+fn primaries(write: &Write) -> u8 {
+    let is_primary = |place: &u8| write.place(*place).is_some_and(|it| !it.is_fallback());
+    write.tally().acked().iter().filter(is_primary).count() as u8
 }
 
 fn outcome(write: &Write, answer: WriteAnswer, done: Done) -> Result<Done, Failure> {

@@ -62,6 +62,8 @@ counters! {
     /// Reads with a bound on staleness that this node answered alone, R replicas having answered one
     /// within the bound.
     bounded_reads,
+    /// Touches that an acknowledged one before them covered, but for the slack.
+    covered_touches,
     /// Reads whose R replicas did not hold what their client had seen.
     older_reads,
     /// Probes: reads beside which all replicas were asked what they hold.

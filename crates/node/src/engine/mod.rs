@@ -51,6 +51,7 @@ mod rules;
 mod sampling;
 mod showing;
 mod telling;
+mod touches;
 
 pub use counters::{Count, Counters};
 pub(crate) use forward::{decode_request, encode_request};
@@ -103,6 +104,8 @@ pub struct EngineParts {
     pub max_value: usize,
     /// Longest key accepted, in bytes.
     pub max_key: usize,
+    /// The most by which a session may end earlier than a touch asked for, in milliseconds; 0: not at all.
+    pub touch_slack_ms: u64,
     /// The store, shared by the node's engines.
     pub store: Arc<dyn Store>,
     /// The clock, shared by the node's engines.
@@ -160,6 +163,7 @@ pub struct Engine {
     /// Modifications of sessions with hidden fields that wait to be told.
     tellings: Slab<telling::Telling>,
     confirmed_reads: bounded_reads::ConfirmedReads,
+    touches: touches::Touches,
     completions: Vec<(Ticket, Outcome)>,
     due: Vec<henge_coordinator::OpId>,
     delta: Vec<u8>,
@@ -260,6 +264,7 @@ impl Engine {
             checks: showing::Checks::default(),
             tellings: Slab::new(),
             confirmed_reads: bounded_reads::ConfirmedReads::default(),
+            touches: touches::Touches::default(),
             completions: Vec::new(),
             due: Vec::new(),
             delta: Vec::new(),
@@ -302,6 +307,7 @@ impl Engine {
         self.peers.adopt(&ring);
         self.parts.ring = ring;
         self.confirmed_reads.forget();
+        self.touches.forget();
         self.plan();
     }
 

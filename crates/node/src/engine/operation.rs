@@ -4,7 +4,7 @@ use henge_coordinator::{Consistency, Held, Read, Write};
 use henge_ring::NodeId;
 use henge_versioning::{Context, RecordRef};
 
-use super::{Ticket, peers::Slot, probing::Probing};
+use super::{Ticket, peers::Slot, probing::Probing, touches::Touched};
 use crate::{Done, Outcome, Receipt, ReceiptPlace, ReplicaAnswer, ReplicaRole};
 
 /// One operation in flight.
@@ -69,6 +69,8 @@ pub(super) struct Writing {
     pub(super) done: Done,
     /// For the receipt, if one is asked for: what it writes.
     pub(super) written: Option<Box<Context>>,
+    /// What is remembered of a touch once it is acknowledged.
+    pub(super) touched: Option<Touched>,
     pub(super) key: Vec<u8>,
     /// When it is given up, and what it needs, should it start anew.
     pub(super) deadline_ms: u64,

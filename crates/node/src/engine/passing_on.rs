@@ -10,6 +10,7 @@ use super::{
     forward::{decode_outcome, decode_request, encode_outcome, encode_request},
     operation::{Asker, FORWARDED, Forwarding, InFlight, Origin, Then, Waiting, failed},
     rules,
+    touches::covered,
 };
 use crate::{Failure, Operation, Outcome, Request, Shortage, Unready, rotation::Step};
 
@@ -37,6 +38,9 @@ impl Engine {
             && self.begin_usual_read(now, key, &consistency, asker)
         {
             return;
+        }
+        if astray.is_none() && self.is_covered_usually(now, request, key, &consistency, asker) {
+            return self.complete(asker.ticket, covered());
         }
         let placement = self.place_for(key, &consistency);
         let here = placement.own.is_some() && self.filled && astray.is_none();

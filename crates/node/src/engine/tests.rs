@@ -33,6 +33,7 @@ mod rotations_at_random;
 mod scaling;
 mod sessions;
 mod staleness;
+mod touches;
 
 struct Cluster {
     nodes: BTreeMap<NodeId, (Engine, Arc<MemoryStore>)>,
@@ -90,6 +91,7 @@ fn node_within(
         hedge: HedgePolicy::default(),
         max_value: 1 << 20,
         max_key: 1024,
+        touch_slack_ms: 10_000,
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::new(Clock::new(500)),
         ring: Arc::clone(ring),

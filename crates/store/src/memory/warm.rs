@@ -20,6 +20,9 @@ const LINE: usize = 64;
 /// Longer ones are read in order, which processors foresee by themselves.
 const MOST_LINES: usize = 18;
 
+/// How much of an entry is fetched for its outline, in lines: a key of common length, and the header.
+const OUTLINE_LINES: usize = 2;
+
 /// [`Store::warm`](crate::Store::warm).
 pub(super) fn warm<'a>(
     tokens: &[Token],
@@ -40,14 +43,16 @@ pub(super) fn warm<'a>(
         let shard = partition.table.shards()[shard].read();
         fetch_slot(shard.data_end(), shard.buckets(), hash);
     }
-    if wanted == Warm::Digests {
-        return;
-    }
+    let most = match wanted {
+        Warm::Digests => return,
+        Warm::Outlines => OUTLINE_LINES,
+        Warm::Records | Warm::Updates => MOST_LINES,
+    };
     for &token in tokens {
         let partition = partition_of(token);
         partition.look(token.0, |chain| {
             if let Some(Chain::One(entry)) = chain {
-                fetch(entry.packed());
+                fetch(entry.packed(), most);
             }
         });
         if wanted == Warm::Updates {
@@ -56,10 +61,10 @@ pub(super) fn warm<'a>(
     }
 }
 
-/// Asks for the lines of a slice, up to [`MOST_LINES`].
+/// Asks for the lines of a slice, up to so many.
 #[inline]
-fn fetch(bytes: &[u8]) {
-    let len = bytes.len().min(LINE * MOST_LINES);
+fn fetch(bytes: &[u8], lines: usize) {
+    let len = bytes.len().min(LINE * lines);
     (0..len)
         .step_by(LINE)
         .for_each(|at| prefetch_index(bytes, at));

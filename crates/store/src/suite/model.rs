@@ -121,7 +121,7 @@ fn step(engine: &dyn Store, reference: &dyn Store, step: &Step) {
 fn agrees(engine: &dyn Store, name: &Name) {
     let record = get(engine, name);
     let digest = engine.digest(key(name));
-    for wanted in [Warm::Digests, Warm::Records, Warm::Updates] {
+    for wanted in [Warm::Digests, Warm::Outlines, Warm::Records, Warm::Updates] {
         engine.warm(&[key(name).token; 2], wanted);
     }
     assert_eq!(get(engine, name), record, "warming changes nothing");

@@ -28,7 +28,12 @@ pub(super) fn step(
     rotation.answered(outcome, cluster.now.wall_ms)
 }
 
-fn rotate(cluster: &mut Cluster, at: u8, old: &str, new: &str) -> Result<Rotated, Failure> {
+pub(super) fn rotate(
+    cluster: &mut Cluster,
+    at: u8,
+    old: &str,
+    new: &str,
+) -> Result<Rotated, Failure> {
     let mut rotation = begin(old, new);
     loop {
         if let Some(ended) = step(cluster, at, &mut rotation) {
