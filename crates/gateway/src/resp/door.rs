@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use henge_node::{ConnectionDoor, DoorShard, LocalNode, Outcome, Sink, SinkId};
+use henge_node::{ConnectionDoor, DoorShard, LocalNode, Outcome, Sink, SinkId, Unready};
 use henge_rpc::Io;
 use henge_versioning::ContextKey;
 use slab::Slab;
@@ -33,6 +33,14 @@ use crate::{
 
 /// How often connections are looked at for idleness: every limit in seconds is held this exactly.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// For how long after its start a node that is not ready yet leaves what it is asked unread. A node that
+/// comes back knows the ring within some 50 ms; clients that are waiting for it should meet no error
+/// in that time, which few of them ask again after. One whose peers do not come says so afterwards.
+const STARTING: Duration = Duration::from_secs(3);
+
+/// How often a connection looks meanwhile whether the node is ready.
+const LOOK_WHILE_STARTING: Duration = Duration::from_millis(5);
 
 /// The doors of one node: one password, one set of limits and counters for Redis clients and HTTP.
 #[derive(Clone, Debug)]
@@ -80,6 +88,7 @@ impl ConnectionDoor for Doors {
             dirty: RefCell::default(),
             births: Cell::new(0),
             watched: Cell::new(false),
+            opened: tokio::time::Instant::now(),
         });
         shard
             .sink
@@ -101,6 +110,7 @@ pub(crate) struct Shard {
     births: Cell<u32>,
     /// Whether the task that looks for idle connections runs.
     watched: Cell<bool>,
+    opened: tokio::time::Instant,
 }
 
 /// A connection and its number among all this thread has had: places are used again.
@@ -236,6 +246,16 @@ impl Shard {
             }
         });
     }
+
+    /// Returns when the node serves, stops, or has been [`STARTING`] for long enough.
+    async fn wait_until_started(&self) {
+        let node = self.node.handle();
+        while node.unready().is_some_and(|why| why != Unready::Stopping)
+            && self.opened.elapsed() < STARTING
+        {
+            tokio::time::sleep(LOOK_WHILE_STARTING).await;
+        }
+    }
 }
 
 /// A connection's place, given back when its future ends or is dropped.
@@ -270,6 +290,7 @@ impl DoorShard for Shard {
             let Some(admitted) = self.admit(io, from) else {
                 return;
             };
+            self.wait_until_started().await;
             std::future::poll_fn(|context| {
                 admitted
                     .connection

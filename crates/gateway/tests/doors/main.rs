@@ -8,4 +8,5 @@ mod pipelines;
 mod principals;
 mod rotations;
 mod scripts;
+mod starting;
 mod transcripts;
