@@ -23,7 +23,20 @@ pub enum Modification<'a> {
         /// How many bytes the new value may have, where the key's bucket does not allow fewer.
         most: u64,
     },
+    /// Write bytes over those from a place on; zeros between the old value's end and that place.
+    Overwrite {
+        /// The place of the first of them.
+        from: u32,
+        /// The bytes.
+        #[serde(borrow, with = "serde_bytes")]
+        patch: &'a [u8],
+        /// How many bytes the new value may have, where the key's bucket does not allow fewer.
+        most: u64,
+    },
 }
+
+/// No value is made longer than this, whatever is wanted: that of no node may be.
+const LONGEST: u64 = crate::config::MOST_VALUE as u64;
 
 /// Why a value cannot be modified so; it stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +86,21 @@ impl Modification<'_> {
                     _ => Ok([old, tail].concat()),
                 }
             }
+            Self::Overwrite { from, patch, most } => {
+                let (from, most) = (*from as usize, (*most).min(LONGEST));
+                let mut value = old.unwrap_or_default().to_vec();
+                match value.len().max(from + patch.len()) {
+                    length if length as u64 > most => {
+                        let length = length as u64;
+                        Err(Unfit::TooLong { length, most })
+                    }
+                    length => {
+                        value.resize(length, 0);
+                        value[from..from + patch.len()].copy_from_slice(patch);
+                        Ok(value)
+                    }
+                }
+            }
         }
     }
 
@@ -81,6 +109,7 @@ impl Modification<'_> {
         match self {
             Self::Add(_) | Self::AddFraction(_) => 0,
             Self::Append { tail, .. } => tail.len(),
+            Self::Overwrite { patch, .. } => patch.len(),
         }
     }
 
@@ -162,6 +191,27 @@ mod tests {
         assert_eq!(append(5), Ok(b"abcde".to_vec()));
         let (length, most) = (5, 4);
         assert_eq!(append(4), Err(Unfit::TooLong { length, most }));
+    }
+
+    #[test]
+    fn bytes_are_written_over_others() {
+        let over = |old, from, patch| {
+            let most = 8;
+            Modification::Overwrite { from, patch, most }.of(old)
+        };
+        assert_eq!(over(Some(b"abcd"), 1, b"XY"), Ok(b"aXYd".to_vec()));
+        assert_eq!(over(Some(b"abcd"), 3, b"XY"), Ok(b"abcXY".to_vec()));
+        assert_eq!(over(Some(b"a"), 3, b"XY"), Ok(b"a\0\0XY".to_vec()));
+        assert_eq!(over(None, 2, b"X"), Ok(b"\0\0X".to_vec()));
+        let (length, most) = (9, 8);
+        assert_eq!(over(None, 8, b"X"), Err(Unfit::TooLong { length, most }));
+        let endless = Modification::Overwrite {
+            from: u32::MAX,
+            patch: b"X",
+            most: u64::MAX,
+        };
+        let (length, most) = (1 << 32, LONGEST);
+        assert_eq!(endless.of(None), Err(Unfit::TooLong { length, most }));
     }
 
     proptest! {

@@ -83,6 +83,19 @@ pub enum Operation<'a> {
         /// Only if.
         condition: Condition,
     },
+    /// Put a plain value in the place of another, or of nothing, or take it away, and tell what was there:
+    /// of however many at once, each is told what the one before it has left.
+    ///
+    /// The outcome carries the record before, whether anything was done or not. Nothing is if the condition
+    /// does not hold, if the record has fields, or if there is nothing to take away.
+    Exchange {
+        /// The new value; `None`: destroy.
+        value: Option<&'a [u8]>,
+        /// What becomes of the deadline.
+        expiry: Expiry,
+        /// Only if.
+        condition: Condition,
+    },
     /// Destroy: a session that is destroyed never comes back.
     Delete {
         /// Only if.
@@ -120,6 +133,7 @@ impl Operation<'_> {
         match self {
             Self::Put { condition, .. }
             | Self::Modify { condition, .. }
+            | Self::Exchange { condition, .. }
             | Self::Delete { condition }
             | Self::Expire { condition, .. } => *condition,
             Self::Get
@@ -136,8 +150,10 @@ impl Operation<'_> {
     /// Whether it depends on what is there: such a write has one decider per key, and its outcome
     /// carries the record before.
     pub fn is_conditional(&self) -> bool {
-        matches!(self, Self::ReplaceField { .. } | Self::Modify { .. })
-            || self.condition() != Condition::Always
+        matches!(
+            self,
+            Self::ReplaceField { .. } | Self::Modify { .. } | Self::Exchange { .. }
+        ) || self.condition() != Condition::Always
     }
 
     /// Whether it changes nothing.
@@ -152,6 +168,7 @@ impl Operation<'_> {
     pub fn value_len(&self) -> usize {
         match self {
             Self::Put { value, .. } | Self::PutSibling { value, .. } => value.len(),
+            Self::Exchange { value, .. } => value.map_or(0, <[u8]>::len),
             Self::PutFields { fields, .. } => fields
                 .iter()
                 .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))

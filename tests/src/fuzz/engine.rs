@@ -221,7 +221,7 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
     } else {
         Condition::Absent
     };
-    let operation = match choice % 10 {
+    let operation = match choice % 11 {
         0 if choice & 0x40 != 0 => Operation::GetWithin {
             max_staleness_ms: value.len() as u64,
         },
@@ -248,12 +248,22 @@ fn request<'a>(key: &'a [u8], choice: u8, value: &'a [u8]) -> Request<'a> {
         9 => Operation::Modify {
             field: (choice & 0x08 != 0).then_some(&b"f"[..]),
             by: match choice & 0x04 {
+                0 if choice & 0x10 != 0 => Modification::Overwrite {
+                    from: value.len() as u32,
+                    patch: value,
+                    most: 512,
+                },
                 0 => Modification::Add(1),
                 _ => Modification::Append {
                     tail: value,
                     most: 512,
                 },
             },
+            expiry,
+            condition,
+        },
+        10 => Operation::Exchange {
+            value: (choice & 0x08 != 0).then_some(value),
             expiry,
             condition,
         },

@@ -63,7 +63,7 @@ const HEDGE_PERCENT: u64 = HedgePolicy::DEFAULT.budget_percent as u64;
 const MOST_REPLICAS: u64 = henge_ring::MAX_N as u64;
 
 /// Largest value that can be configured, in bytes: what one message between nodes may carry.
-const MOST_VALUE: usize = 2 << 20;
+pub(crate) const MOST_VALUE: usize = 2 << 20;
 
 /// A setting that cannot be: where it stands, what it is, what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,7 @@ mod settings;
 pub use settings::{Origin, Setting, Settings, SettingsFileError};
 
 mod check;
+pub(crate) use check::MOST_VALUE;
 pub use check::{Config, ConfigError};
 
 mod size;

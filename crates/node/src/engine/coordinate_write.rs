@@ -5,6 +5,7 @@ use henge_coordinator::{
 };
 use henge_rpc::Message;
 use henge_store::{Key, StoreError};
+use henge_versioning::RecordRef;
 
 use super::{
     Engine, Now, Placement, Slot,
@@ -14,7 +15,10 @@ use super::{
     showing::Shown,
     touches::covered,
 };
-use crate::{Done, Failure, OnDead, Outcome, Receipt, Request, Shortage, hidden::Hidden};
+use crate::{
+    Done, Failure, OnDead, Operation, Outcome, Receipt, Request, Shortage,
+    hidden::{self, Hidden},
+};
 
 mod apply;
 use apply::Local;
@@ -105,8 +109,9 @@ impl Engine {
         }
         self.parts.counters.writes.add(1);
         let deadline_ms = now.mono_ms + u64::from(consistency.deadline_ms());
+        let exchanged = matches!(request.operation, Operation::Exchange { .. });
         let (record, asker) = match (before, &local) {
-            (Some(before), Local::Modified) => {
+            (Some(before), _) if exchanged || local == Local::Modified => {
                 let shown = Shown {
                     key: key.bytes,
                     consistency,
@@ -114,7 +119,13 @@ impl Engine {
                     ticket: asker.ticket,
                 };
                 let ticket = self.tell_if_shown(now, shown, &before);
-                (Some(self.delta.clone()), Asker { ticket, ..asker })
+                let told = match exchanged {
+                    true => RecordRef::parse(&before)
+                        .is_ok_and(|before| before.is_live(now.wall_ms))
+                        .then(|| hidden::visible(&before).unwrap_or(before)),
+                    false => Some(self.delta.clone()),
+                };
+                (told, Asker { ticket, ..asker })
             }
             // Whether a session with hidden fields may be shown is not known here.
             (Some(before), _) if Hidden::is_in(&before) => (None, asker),

@@ -74,6 +74,12 @@ enum WireOperation<'a> {
         expiry: Expiry,
         condition: Condition,
     },
+    Exchange {
+        #[serde(borrow)]
+        value: Option<&'a serde_bytes::Bytes>,
+        expiry: Expiry,
+        condition: Condition,
+    },
 }
 
 /// [`Outcome`] on the wire. Behind it lies, if there is one, the context of what was written.
@@ -140,6 +146,15 @@ pub(crate) fn encode_request(request: &Request<'_>) -> Vec<u8> {
         } => WireOperation::Modify {
             field: field.map(serde_bytes::Bytes::new),
             by: *by,
+            expiry: *expiry,
+            condition: *condition,
+        },
+        Operation::Exchange {
+            value,
+            expiry,
+            condition,
+        } => WireOperation::Exchange {
+            value: value.map(serde_bytes::Bytes::new),
             expiry: *expiry,
             condition: *condition,
         },
@@ -215,6 +230,15 @@ pub(crate) fn decode_request(bytes: &[u8]) -> Option<Request<'_>> {
         } => Operation::Modify {
             field: field.map(|name| &name[..]),
             by,
+            expiry,
+            condition,
+        },
+        WireOperation::Exchange {
+            value,
+            expiry,
+            condition,
+        } => Operation::Exchange {
+            value: value.map(|value| &value[..]),
             expiry,
             condition,
         },

@@ -69,7 +69,10 @@ pub(super) fn reads_first(
         }
         Operation::Expire { condition, .. } => *condition != Condition::Always || !live_here,
         Operation::PutFields { .. } => !live_here,
-        Operation::ReplaceField { .. } | Operation::Modify { .. } | Operation::Rotate(_) => true,
+        Operation::ReplaceField { .. }
+        | Operation::Modify { .. }
+        | Operation::Exchange { .. }
+        | Operation::Rotate(_) => true,
     }
 }
 
@@ -160,6 +163,11 @@ pub(super) fn decide(operation: &Operation<'_>, facts: &Facts<'_>, out: &mut Vec
             expiry,
             condition,
         } => facts.modify((*field, by), *expiry, *condition, out),
+        Operation::Exchange {
+            value,
+            expiry,
+            condition,
+        } => facts.exchange(*value, *expiry, *condition, out),
         Operation::Delete { condition } => facts.delete(*condition, out),
         Operation::Expire { at, condition } => facts.expire(*at, *condition, out),
         Operation::Get
@@ -333,6 +341,27 @@ impl<'a> Facts<'a> {
         match field {
             Some(name) => self.put_fields(&[(name, Some(&new))], expiry, out),
             None => self.put(&new, expiry, Condition::Always, out),
+        }
+    }
+
+    fn exchange(
+        &self,
+        value: Option<&[u8]>,
+        expiry: Expiry,
+        condition: Condition,
+        out: &mut Vec<u8>,
+    ) -> Effect {
+        let has_fields = |record: RecordRef<'_>| match hidden::visible(record.as_bytes()) {
+            Some(visible) => {
+                RecordRef::parse(&visible).is_ok_and(|visible| visible.form() == Form::Fields)
+            }
+            None => record.form() == Form::Fields,
+        };
+        match (value, self.live()) {
+            _ if !self.holds(condition) => Effect::Decline,
+            (_, Some(record)) if has_fields(record) => Effect::Decline,
+            (Some(value), _) => self.put(value, expiry, condition, out),
+            (None, _) => self.delete(Condition::Present, out),
         }
     }
 

@@ -19,6 +19,7 @@ mod bounded;
 mod buckets;
 mod counting;
 mod departed;
+mod exchanging;
 mod forwarded;
 mod full;
 mod handing_over;

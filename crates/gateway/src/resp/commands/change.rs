@@ -1,7 +1,8 @@
 //! How commands that depend on the old value change one key.
 //!
-//! Sums and appended bytes are made where the value is ([`Stepper::modify`]): however many clients count at
-//! once, none is in another's way. What else depends on the old value reads, decides, compares and sets.
+//! Sums, appended bytes and exchanges are made where the value is ([`Stepper::modify`],
+//! [`Stepper::exchange`]): however many clients count at once, none is in another's way. What else depends on
+//! the old value reads, decides, compares and sets.
 //!
 //! Each round puts its result only if the record still is the one that was decided upon
 //! ([`Condition::Digest`]); one coordinator per key decides that, so of two concurrent changes
@@ -22,15 +23,6 @@ const ROUNDS: usize = 64;
 
 /// What a command makes of the old value.
 pub(super) enum Change {
-    /// A new value, and what the client is told once it is in place.
-    Put {
-        /// The value.
-        value: Vec<u8>,
-        /// What becomes of the deadline.
-        expiry: Expiry,
-        /// The reply.
-        reply: Reply,
-    },
     /// The key's end.
     Delete {
         /// The reply.
@@ -60,22 +52,6 @@ impl Stepper {
             let condition = unchanged(record.as_ref());
             let done = match decide(record)? {
                 Change::Leave(reply) => return Ok(reply),
-                Change::Put {
-                    value,
-                    expiry,
-                    reply,
-                } => {
-                    let put = Operation::Put {
-                        value: &value,
-                        expiry,
-                        condition,
-                    };
-                    let done = self.call(key, put).await?;
-                    if is_settled(&done) {
-                        return Ok(reply);
-                    }
-                    done
-                }
                 Change::Expire { at, reply } => {
                     let done = self.call(key, Operation::Expire { at, condition }).await?;
                     if is_settled(&done) {
@@ -199,6 +175,46 @@ impl Stepper {
             };
         }
         Err(busy())
+    }
+}
+
+impl Stepper {
+    /// Puts a value, or with `None` nothing, in the place of the old one, where that is decided; answers with
+    /// the old one, as Redis' `SET` with `GET` does if the condition does not hold, too.
+    pub(super) async fn exchange(
+        &self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        expiry: Expiry,
+        condition: Condition,
+    ) -> Result<Reply, Reply> {
+        let exchange = Operation::Exchange {
+            value,
+            expiry,
+            condition,
+        };
+        // Once, unless what was in the way has expired on its way here.
+        for _ in 0..ROUNDS {
+            let done = self.call(key, exchange.clone()).await?;
+            let old = live(done.record.as_deref(), self.node.wall_ms());
+            let old = old.map(|record| string(&record)).transpose();
+            let reply = Reply::bulk_or_null(old.map_err(Reply::error)?);
+            let declined = match condition {
+                Condition::Absent => reply != Reply::Null,
+                Condition::Present => reply == Reply::Null,
+                _ => false,
+            };
+            if is_settled(&done) || declined || value.is_none() {
+                return Ok(reply);
+            }
+        }
+        Err(busy())
+    }
+
+    /// Destroys a value and answers with it.
+    pub(super) async fn take(&self, key: &[u8]) -> Result<Reply, Reply> {
+        self.exchange(key, None, Expiry::Keep, Condition::Always)
+            .await
     }
 }
 

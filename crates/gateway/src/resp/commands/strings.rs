@@ -3,8 +3,8 @@
 use henge_node::{Condition, Expiry, Modification, Operation};
 
 use super::{
-    Call, Plan, Planned, Steps,
-    change::{Change, Modify},
+    Call, Plan, Planned, Stepper, Steps,
+    change::Modify,
     parse::{integer, wrong_arity},
     set_options::{Renewal, SetOptions, lifetime},
 };
@@ -86,47 +86,19 @@ fn exchange(call: &Call<'_>, args: Args<'_>, options: SetOptions) -> Steps {
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Box::pin(async move {
         let args = args.borrow();
-        let decide = |record: Option<henge_versioning::RecordRef<'_>>| {
-            let old = record
-                .map(|record| string(&record))
-                .transpose()
-                .map_err(Reply::error)?;
-            let reply = Reply::bulk_or_null(old);
-            let declined = match options.condition {
-                Condition::Absent => old.is_some(),
-                Condition::Present => old.is_none(),
-                _ => false,
-            };
-            if declined {
-                return Ok(Change::Leave(reply));
-            }
-            Ok(Change::Put {
-                value: args.at(2).to_vec(),
-                expiry: options.expiry,
-                reply,
-            })
-        };
-        steps
-            .change(args.at(1), decide)
-            .await
-            .unwrap_or_else(|error| error)
+        let SetOptions {
+            condition, expiry, ..
+        } = options;
+        let value = Some(args.at(2));
+        let old = steps.exchange(args.at(1), value, expiry, condition).await;
+        old.unwrap_or_else(|error| error)
     })
 }
 
 pub(super) fn getdel<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let (steps, key) = (call.stepper(), args.at(1).to_vec());
     Ok(Plan::Steps(Box::pin(async move {
-        let decide = |record: Option<henge_versioning::RecordRef<'_>>| match record {
-            None => Ok(Change::Leave(Reply::Null)),
-            Some(record) => {
-                let reply = Reply::text(string(&record).map_err(Reply::error)?);
-                Ok(Change::Delete { reply })
-            }
-        };
-        steps
-            .change(&key, decide)
-            .await
-            .unwrap_or_else(|error| error)
+        steps.take(&key).await.unwrap_or_else(|error| error)
     })))
 }
 
@@ -164,10 +136,7 @@ pub(super) fn append<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
         let (tail, most) = (args.at(2), steps.shared.limits.value as u64);
-        let modify = Modify::value(Modification::Append { tail, most });
-        let length = |value: Option<Vec<u8>>| value.map_or(0, |value| value.len() as i64);
-        let value = steps.modify(args.at(1), modify).await;
-        value.map_or_else(|error| error, |value| Reply::Integer(length(value)))
+        lengthen(&steps, args.at(1), Modification::Append { tail, most }).await
     })))
 }
 
@@ -176,59 +145,32 @@ pub(super) fn setrange<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let Ok(offset) = usize::try_from(offset) else {
         return Err(Reply::error("ERR offset is out of range"));
     };
-    let limit = call.shared.limits.value;
-    if offset.saturating_add(args.at(3).len()) > limit {
+    let most = call.shared.limits.value;
+    let from = u32::try_from(offset).ok();
+    let from = from.filter(|from| *from as usize + args.at(3).len() <= most);
+    let Some(from) = from else {
         return Err(Reply::error(
             "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
         ));
+    };
+    // Which writes nothing, and so begins nothing either.
+    if args.at(3).is_empty() {
+        return strlen(call, args);
     }
-    rewrite(call, args, move |old, args| {
-        let patch = args.at(3);
-        if patch.is_empty() {
-            return Ok(None);
-        }
-        let mut value = old.unwrap_or_default().to_vec();
-        value.resize(value.len().max(offset + patch.len()), 0);
-        value[offset..offset + patch.len()].copy_from_slice(patch);
-        Ok(Some(value))
-    })
-}
-
-/// Makes a new value of the old one, keeps the deadline, answers with the new length. `None`: it
-/// stays as it is.
-fn rewrite<'a>(
-    call: &mut Call<'_>,
-    args: Args<'a>,
-    make: impl Fn(Option<&[u8]>, Args<'_>) -> Result<Option<Vec<u8>>, Reply> + 'static,
-) -> Planned<'a> {
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
-        let limit = steps.shared.limits.value;
-        let decide = |record: Option<henge_versioning::RecordRef<'_>>| {
-            let old = record
-                .map(|record| string(&record))
-                .transpose()
-                .map_err(Reply::error)?;
-            let length = |bytes: usize| Reply::Integer(bytes as i64);
-            match make(old, args)? {
-                None => Ok(Change::Leave(length(old.map_or(0, <[u8]>::len)))),
-                Some(value) if value.len() > limit => Err(too_long(value.len(), limit)),
-                Some(value) => {
-                    let reply = length(value.len());
-                    Ok(Change::Put {
-                        value,
-                        expiry: Expiry::Keep,
-                        reply,
-                    })
-                }
-            }
-        };
-        steps
-            .change(args.at(1), decide)
-            .await
-            .unwrap_or_else(|error| error)
+        let (patch, most) = (args.at(3), most as u64);
+        let by = Modification::Overwrite { from, patch, most };
+        lengthen(&steps, args.at(1), by).await
     })))
+}
+
+/// Modifies a value, answers with its new length.
+async fn lengthen(steps: &Stepper, key: &[u8], by: Modification<'_>) -> Reply {
+    let value = steps.modify(key, Modify::value(by)).await;
+    let length = |value: Option<Vec<u8>>| value.map_or(0, |value| value.len() as i64);
+    value.map_or_else(|error| error, |value| Reply::Integer(length(value)))
 }
 
 pub(super) fn getrange<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {

@@ -41,6 +41,11 @@ impl<'a> Facts<'a> {
             Operation::Modify {
                 condition: Condition::Always | Condition::Absent | Condition::Digest(0),
                 ..
+            }
+            | Operation::Exchange {
+                value: Some(_),
+                condition: Condition::Always | Condition::Absent | Condition::Digest(0),
+                ..
             } => Effect::Absorb,
             _ => Effect::Decline,
         }

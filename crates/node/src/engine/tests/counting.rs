@@ -27,7 +27,7 @@ fn set_field<'a>(name: &'a str, value: &'a str) -> Operation<'a> {
 }
 
 /// What a record holds in the place that was modified.
-fn held(record: &[u8], field: Option<&str>) -> Option<String> {
+pub(super) fn held(record: &[u8], field: Option<&str>) -> Option<String> {
     let record = RecordRef::parse(record).expect("a record");
     let value = match field {
         Some(name) => record.field(name.as_bytes()),
@@ -45,7 +45,7 @@ fn told(done: &Done, field: Option<&str>) -> Option<String> {
 impl Cluster {
     /// Begins requests on one key through all nodes in turn, before anything is carried, and answers with
     /// their outcomes.
-    fn at_once<'a>(
+    pub(super) fn at_once<'a>(
         &mut self,
         key: &'a str,
         operations: &[Operation<'a>],
@@ -282,7 +282,7 @@ fn a_destroyed_session_absorbs_it() {
 }
 
 /// A session of alice's, logged in with a count of 41.
-fn alices(cluster: &mut Cluster) {
+pub(super) fn alices(cluster: &mut Cluster) {
     super::principals::login(cluster, 1, "sess:a", "alice").expect("logged in");
     cluster.run(1, "sess:a", put("41")).expect("written");
 }
@@ -349,7 +349,7 @@ fn an_id_that_is_counted_in_again_after_it_has_expired_is_nobodys() {
 }
 
 #[test]
-fn the_wire_carries_it_as_the_last_operation() {
+fn the_wire_carries_it() {
     let encoded = |by| {
         super::super::encode_request(&Request {
             key: b"k",
@@ -366,6 +366,15 @@ fn the_wire_carries_it_as_the_last_operation() {
     };
     let append = [1, b'k', 11, 1, 1, b'f', 2, 1, b'x', 3, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(encoded(append_x), append);
+    let over = Modification::Overwrite {
+        from: 300,
+        patch: b"x",
+        most: 3,
+    };
+    let overwrite = [
+        1, b'k', 11, 1, 1, b'f', 3, 0xac, 2, 1, b'x', 3, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    assert_eq!(encoded(over), overwrite);
     let fraction = [
         &[1, b'k', 11, 1, 1, b'f', 1][..],
         &0.5_f64.to_le_bytes(),

@@ -56,7 +56,7 @@ impl Stepper {
                 let at = self.deadline(time, Unit::Seconds)?;
                 self.get_and_renew(key, at).await
             }
-            (Script::GetAndDelete, _) => self.get_and_delete(key).await,
+            (Script::GetAndDelete, _) => self.take(key).await,
             (Script::DeleteMatching, [pattern, ..]) => self.delete_matching(pattern).await,
             (Script::Increment { only_present, .. }, args) => {
                 let by = args.first().map_or(Ok(1), |by| integer(by))?;
@@ -130,18 +130,6 @@ impl Stepper {
             self.call(key, Operation::Expire { at, condition }).await?;
         }
         value(record).map(Reply::bulk_or_null)
-    }
-
-    async fn get_and_delete(&self, key: &[u8]) -> Result<Reply, Reply> {
-        let decide = |record: Option<RecordRef<'_>>| {
-            Ok(match value(record)? {
-                Some(value) => Change::Delete {
-                    reply: Reply::text(value),
-                },
-                None => Change::Leave(Reply::Null),
-            })
-        };
-        self.change(key, decide).await
     }
 
     async fn delete_matching(&self, pattern: &[u8]) -> Result<Reply, Reply> {
