@@ -381,12 +381,16 @@ impl Shard {
         let links = self.links.borrow();
         let mut engine = self.engine.borrow_mut();
         engine.take_urgent_batches(&mut |peer, batch| {
-            if let Some(link) = links.get(&peer) {
-                let batch = buffers::lend(std::mem::replace(batch, buffers::empty()));
-                // Not sent: the peer lags. The operations behind it run into their deadlines, and
-                // their writes become hints, which is what bounds the lag.
-                let _ = link.try_send(batch, 0);
+            let Some(link) = links.get(&peer) else {
+                return true;
+            };
+            if link.is_full_for(batch.len()) {
+                return false;
             }
+            let batch = buffers::lend(std::mem::replace(batch, buffers::empty()));
+            // Not sent: the link is going down. The operations behind it are told so.
+            let _ = link.try_send(batch, 0);
+            true
         });
     }
 

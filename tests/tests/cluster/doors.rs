@@ -63,15 +63,25 @@ impl Resp {
 
     /// Sends a command and waits for its answer.
     pub(crate) fn call(&mut self, words: &[&str]) -> Reply {
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request += &format!("${}\r\n{word}\r\n", word.len());
-        }
         self.0
             .get_mut()
-            .write_all(request.as_bytes())
+            .write_all(request(words).as_bytes())
             .expect("the connection is open");
         self.reply()
+    }
+
+    /// Sends commands without waiting for answers in between.
+    pub(crate) fn pipeline(&mut self, commands: &[Vec<&str>]) -> Vec<Reply> {
+        let mut out = self.0.get_ref().try_clone().expect("a second handle");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for words in commands {
+                    out.write_all(request(words).as_bytes())
+                        .expect("the connection is open");
+                }
+            });
+            commands.iter().map(|_| self.reply()).collect()
+        })
     }
 
     fn reply(&mut self) -> Reply {
@@ -106,4 +116,12 @@ impl Resp {
         line.truncate(line.len() - 2);
         line
     }
+}
+
+fn request(words: &[&str]) -> String {
+    let arguments = words
+        .iter()
+        .map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    let arguments: String = arguments.collect();
+    format!("*{}\r\n{arguments}", words.len())
 }

@@ -6,6 +6,7 @@ mod changes;
 mod doors;
 mod elastic;
 mod failures;
+mod large;
 mod load;
 mod lost_nodes;
 mod nodes;

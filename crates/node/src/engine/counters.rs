@@ -74,6 +74,8 @@ counters! {
     probes_unanswered,
     /// Messages to peers.
     messages_sent,
+    /// Batches to peers not sent, because too much waited for the same peer already.
+    batches_dropped,
     /// Messages of peers handled as a replica.
     messages_handled,
     /// Messages of peers that could not be understood.

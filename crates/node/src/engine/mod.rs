@@ -422,12 +422,15 @@ impl Engine {
     /// Calls `send` with each peer's gathered batch; the buffer is emptied afterwards.
     pub fn take_batches(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
         self.peers.end_tick();
-        self.peers.drain(send);
+        self.peers.drain(&mut |peer, batch| {
+            send(peer, batch);
+            true
+        });
     }
 
     /// As [`Engine::take_batches`], but only the batches that somebody waits for. The others are
-    /// among them after [`Engine::end_tick`].
-    pub fn take_urgent_batches(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
+    /// among them after [`Engine::end_tick`]. What `send` has no room for is handed out again.
+    pub fn take_urgent_batches(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>) -> bool) {
         self.peers.drain(send);
     }
 

@@ -6,8 +6,17 @@
 //! copies beyond a write's quorum, goes with whatever is next for its peer, at the latest with the
 //! tick after ([`Peers::send_soon`]). With three nodes each tick so has one batch and not two, to
 //! either peer in turn.
+//!
+//! A batch that has grown large is closed, and one for which its link has no room waits: large values can
+//! come in faster than a peer takes them, and who wrote them would wait in vain for what was never sent. How
+//! much waits for a peer is bounded, too ([`MOST_HELD`]); how long, by the link, which is closed when its
+//! peer is silent.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    sync::Arc,
+};
 
 use henge_ring::{NodeId, NodeIndex, Ring};
 use henge_rpc::Message;
@@ -17,6 +26,13 @@ use super::Counters;
 /// Names a peer for as long as the engine lives. Unlike an index into a ring it never changes its
 /// meaning, so that operations in flight survive a change of the ring.
 pub(super) type Slot = u16;
+
+/// A batch is closed when it has so many bytes. With the largest message it then still fits into a frame.
+const FULL: usize = 1 << 20;
+
+/// Most bytes of batches that wait for room with one peer. What would exceed them is not sent: the
+/// operations behind it run into their deadlines, and their writes become hints.
+const MOST_HELD: usize = 32 << 20;
 
 /// One other node.
 #[derive(Debug)]
@@ -29,8 +45,58 @@ struct Peer {
     open: Vec<u8>,
     /// Whether they go with this tick.
     urgent: bool,
+    /// Batches that are closed and go before the open one.
+    held: VecDeque<Vec<u8>>,
+    held_bytes: usize,
+    /// The link had no room the last time.
+    blocked: bool,
     /// How much worse than the best it is as a replica; 0: not at all.
     level: u8,
+}
+
+impl Peer {
+    fn has_nothing(&self) -> bool {
+        self.open.is_empty() && self.held.is_empty()
+    }
+
+    /// Closes the open batch; `false`: too much waits already, and it is dropped.
+    fn close(&mut self) -> bool {
+        let fits = self.held_bytes + self.open.len() <= MOST_HELD;
+        if fits {
+            self.held_bytes += self.open.len();
+            self.held.push_back(mem::take(&mut self.open));
+        } else {
+            self.open.clear();
+        }
+        fits
+    }
+
+    /// Sends what is closed and, if it is urgent, the rest, as far as there is room.
+    fn drain(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>) -> bool) {
+        while let Some(batch) = self.held.front_mut() {
+            let bytes = batch.len();
+            self.blocked = !send(self.id, batch);
+            if self.blocked {
+                return;
+            }
+            self.held_bytes -= bytes;
+            self.held.pop_front();
+        }
+        if mem::take(&mut self.urgent) && !self.open.is_empty() {
+            self.blocked = !send(self.id, &mut self.open);
+            if !self.blocked {
+                self.open.clear();
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.open.clear();
+        self.urgent = false;
+        self.held.clear();
+        self.held_bytes = 0;
+        self.blocked = false;
+    }
 }
 
 /// Every node this engine has known; its own slot is never up.
@@ -41,7 +107,7 @@ pub(super) struct Peers {
     by_id: BTreeMap<NodeId, Slot>,
     /// Slot of each member of the present ring.
     members: Vec<Slot>,
-    /// Which peers have something to send, each once.
+    /// Which peers have something to be sent, each once.
     dirty: Vec<Slot>,
     /// How many members of the present ring are down, this node apart.
     members_down: usize,
@@ -115,6 +181,9 @@ impl Peers {
                 astray: false,
                 open: Vec::new(),
                 urgent: false,
+                held: VecDeque::new(),
+                held_bytes: 0,
+                blocked: false,
                 level: 0,
             });
             (slots.len() - 1) as Slot
@@ -155,8 +224,7 @@ impl Peers {
         let peer = &mut self.slots[usize::from(slot)];
         peer.up = up;
         if !up {
-            peer.open.clear();
-            peer.urgent = false;
+            peer.forget();
             self.dirty.retain(|dirty| *dirty != slot);
         }
         self.count_down();
@@ -198,7 +266,9 @@ impl Peers {
     pub(super) fn send_soon(&mut self, to: Slot, message: &Message<'_>) {
         let peer = &mut self.slots[usize::from(to)];
         if peer.open.is_empty() {
-            self.dirty.push(to);
+            if peer.held.is_empty() {
+                self.dirty.push(to);
+            }
             begin(&mut peer.open, self.tag);
         }
         match message.encode(&mut peer.open) {
@@ -208,20 +278,19 @@ impl Peers {
                 self.counters.bad_messages.add(1);
             }
         }
+        if peer.open.len() >= FULL && !peer.close() {
+            self.counters.batches_dropped.add(1);
+        }
     }
 
-    /// Hands out the batches that go with this tick; `send` copies or takes the bytes.
-    pub(super) fn drain(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>)) {
+    /// Hands out the batches that go with this tick; `send` copies or takes the bytes, or tells that there
+    /// is no room.
+    pub(super) fn drain(&mut self, send: &mut dyn FnMut(NodeId, &mut Vec<u8>) -> bool) {
         let slots = &mut self.slots;
         self.dirty.retain(|slot| {
             let peer = &mut slots[usize::from(*slot)];
-            if peer.urgent && !peer.open.is_empty() {
-                send(peer.id, &mut peer.open);
-                peer.open.clear();
-            }
-            let waits = !peer.urgent;
-            peer.urgent = false;
-            waits
+            peer.drain(send);
+            !peer.has_nothing()
         });
     }
 
@@ -233,8 +302,11 @@ impl Peers {
         }
     }
 
+    /// Whether there is anything to be sent now. Where there is no room it is told by an answer that there
+    /// is.
     pub(super) fn has_batches(&self) -> bool {
-        !self.dirty.is_empty()
+        let blocked = |slot: &Slot| self.slots[usize::from(*slot)].blocked;
+        self.dirty.iter().any(|slot| !blocked(slot))
     }
 }
 

@@ -88,6 +88,15 @@ impl Link {
         Ok(())
     }
 
+    /// Whether so much is sent and not yet answered that a batch of so many bytes has to wait for answers.
+    pub fn is_full_for(&self, batch: usize) -> bool {
+        let admitted = self.admit(batch);
+        matches!(
+            admitted,
+            Err(SendRefusal::Lagging { .. } | SendRefusal::TooMany(_))
+        )
+    }
+
     fn admit(&self, batch: usize) -> Result<(), SendRefusal> {
         if !self.is_up() || self.retired.get() {
             return Err(SendRefusal::Down);
