@@ -12,6 +12,7 @@ pub mod checker;
 
 pub mod exam;
 pub mod fuzz;
+pub mod gossip;
 pub mod l2;
 pub mod l3;
 pub mod logout;

@@ -14,7 +14,7 @@ const QUICK: &[(&str, u64)] = &[
     ("joiner-without-writes", 1),
     ("vector-instead-of-dots", 1),
     ("sibling-dropped", 1),
-    ("deadline-by-local-clock", 36),
+    ("deadline-by-local-clock", 122),
     ("stale-comparison", 1),
     ("failed-for-unknown", 1),
     ("fence-off", 2),
@@ -23,7 +23,14 @@ const QUICK: &[(&str, u64)] = &[
     ("lost-counts-as-kept", 1),
     ("last-writer-wins", 1),
     ("actor-kept-after-wipe", 5),
+    ("blind-touches", 26),
+    ("one-id-twice", 2),
+    ("older-life-believed", 1),
+    ("refutation-ignored", 1),
 ];
+
+/// How many seeds are tried from there on. The rarest of them shows in one seed of 50.
+const WINDOW: u64 = 400;
 
 fn question(name: &str) -> &'static Question {
     let mut all = QUESTIONS.iter();
@@ -34,9 +41,10 @@ fn question(name: &str) -> &'static Question {
 #[test]
 fn the_quick_questions_are_passed() {
     for (name, seed) in QUICK {
-        // A seed that a change of the engine makes miss may be followed by one that does not.
-        let caught = question(name).search(*seed, 20, 2);
-        assert!(caught.is_some(), "{name} went unnoticed in 20 seeds");
+        // Any change of the engine makes other runs of the same seeds: what one of them showed, one
+        // soon after it shows. Where it is found at once, as usual, the rest costs nothing.
+        let caught = question(name).search(*seed, WINDOW, 2);
+        assert!(caught.is_some(), "{name} went unnoticed in {WINDOW} seeds");
     }
 }
 

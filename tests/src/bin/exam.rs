@@ -8,7 +8,7 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use henge_tests::exam::{NOT_ASKED, QUESTIONS, Question};
+use henge_tests::exam::{QUESTIONS, Question};
 
 // A run allocates at every message: with this allocator there are an eighth more runs in the same time.
 #[global_allocator]
@@ -60,9 +60,6 @@ fn main() -> ExitCode {
         runs += caught.as_ref().map_or(options.seeds, |it| it.seeds);
         unnoticed += usize::from(caught.is_none());
         println!("{:<28} {:<12} {shown}", question.name, question.listed);
-    }
-    for (what, why) in NOT_ASKED {
-        println!("not asked: {what}: {why}");
     }
     let seconds = started.elapsed().as_secs_f64();
     println!(

@@ -6,17 +6,28 @@
 //! ```
 //! A question is passed when a seed is found whose run breaks one of the promises that the mistake
 //! breaks, *and* the same seed without the mistake is clean: then it is the mistake that was noticed.
-//! What cannot be asked here, and why, is [`NOT_ASKED`].
+//! All of the two lists that the questions come from is asked.
 
 mod table;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use table::{NOT_ASKED, QUESTIONS};
+pub use table::QUESTIONS;
 
 use crate::{
-    checker::Rule,
-    sim::{Plan, Planted, Verdict, run},
+    checker::{Rule, Violation},
+    gossip,
+    history::Quorum,
+    logout::{self, Policy, Told},
+    sim::{Plan, Planted, run},
+};
+
+/// The quorums under which no session may come back after its logout.
+const STRICT: Quorum = Quorum {
+    n: 3,
+    r: 2,
+    w: 2,
+    strict: true,
 };
 
 /// Something that may notice a mistake.
@@ -38,14 +49,78 @@ pub struct Question {
     /// simulator's specification, `2.3` are mutants of the transition protocol, `4.4` policies for
     /// tombstones.
     pub listed: &'static str,
-    /// The mistake.
-    pub planted: Planted,
+    /// The mistake, and the runs that it is made in.
+    pub made: Made,
     /// What it breaks.
     pub breaks: &'static str,
     /// Any of these is expected to notice.
     pub expected: &'static [Check],
-    /// The run that a seed makes.
-    pub plan: fn(u64) -> Plan,
+}
+
+/// A mistake, and where it is made: by whom a seed is played.
+#[derive(Clone, Copy, Debug)]
+pub enum Made {
+    /// In the [simulated cluster](crate::sim), in the run that the seed makes.
+    InCluster(Planted, fn(u64) -> Plan),
+    /// Around the [logout](crate::logout) of one session, under strict R=W=2.
+    AtLogout(Policy),
+    /// In the [gossip](crate::gossip) of a few members.
+    InGossip(gossip::Planted),
+}
+
+/// What was seen in a run.
+#[derive(Debug)]
+struct Seen {
+    violations: Vec<Violation>,
+    broken: Vec<String>,
+    /// Whether that is nothing, and the run was one that proves something.
+    is_clean: bool,
+}
+
+impl Made {
+    /// Plays a seed, with the mistake or without it.
+    fn play(self, seed: u64, with: bool) -> Seen {
+        match self {
+            Self::InCluster(planted, plan) => {
+                let planted = with.then_some(planted);
+                let plan = Plan {
+                    planted,
+                    ..plan(seed)
+                };
+                let verdict = run(&plan, false);
+                Seen {
+                    is_clean: verdict.is_clean(),
+                    violations: verdict.report.violations,
+                    broken: verdict.broken,
+                }
+            }
+            Self::AtLogout(policy) => {
+                let policy = if with { policy } else { Policy::Kept };
+                let told = logout::play(seed, policy, STRICT);
+                let back = match told {
+                    Told::Back(it) => Some(format!(
+                        "n{} showed a session that came back after its logout, {} ms later",
+                        it.node + 1,
+                        it.after / 1000
+                    )),
+                    Told::Untried | Told::Away => None,
+                };
+                Seen {
+                    is_clean: told == Told::Away,
+                    violations: Vec::new(),
+                    broken: back.into_iter().collect(),
+                }
+            }
+            Self::InGossip(planted) => {
+                let verdict = gossip::play(seed, with.then_some(planted));
+                Seen {
+                    is_clean: verdict.is_clean(),
+                    violations: Vec::new(),
+                    broken: verdict.broken,
+                }
+            }
+        }
+    }
 }
 
 /// How a mistake was noticed.
@@ -60,29 +135,21 @@ pub struct Caught {
 }
 
 impl Question {
-    /// The run of a seed, with the mistake.
-    pub fn plan(&self, seed: u64) -> Plan {
-        Plan {
-            planted: Some(self.planted),
-            ..(self.plan)(seed)
-        }
-    }
-
     /// Runs one seed. Says what noticed the mistake, if anything did that should.
     pub fn ask(&self, seed: u64) -> Option<String> {
-        let found = self.noticed(&run(&self.plan(seed), false))?;
-        run(&(self.plan)(seed), false).is_clean().then_some(found)
+        let found = self.noticed(&self.made.play(seed, true))?;
+        self.made.play(seed, false).is_clean.then_some(found)
     }
 
-    fn noticed(&self, verdict: &Verdict) -> Option<String> {
+    fn noticed(&self, seen: &Seen) -> Option<String> {
         self.expected.iter().find_map(|check| match check {
             Check::Promise(rule) => {
-                let mut violations = verdict.report.violations.iter();
+                let mut violations = seen.violations.iter();
                 violations
                     .find(|it| it.rule == *rule)
                     .map(ToString::to_string)
             }
-            Check::Always(words) => verdict.broken.iter().find(|it| it.contains(words)).cloned(),
+            Check::Always(words) => seen.broken.iter().find(|it| it.contains(words)).cloned(),
         })
     }
 

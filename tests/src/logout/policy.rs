@@ -54,22 +54,11 @@ impl Policy {
     /// The mistake that makes the simulator treat tombstones so.
     pub(super) fn planted(self) -> Option<Planted> {
         match self {
-            Self::Kept | Self::BlindTouches => None,
+            Self::Kept => None,
+            Self::BlindTouches => Some(Planted::BlindTouches),
             Self::DeletedPhysically => Some(Planted::TombstoneReaped),
             Self::GraceTooShort => Some(Planted::GraceTooShort),
             Self::ReapedWhenOwnersHaveIt => Some(Planted::ReapedWhenOwnersHaveIt),
-        }
-    }
-
-    /// The quorum that touches are asked with.
-    pub(super) fn touches_with(self, quorum: Quorum) -> Quorum {
-        match self {
-            Self::BlindTouches => Quorum {
-                r: 1,
-                w: 1,
-                ..quorum
-            },
-            _ => quorum,
         }
     }
 

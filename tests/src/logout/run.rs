@@ -69,7 +69,6 @@ pub struct Resurrection {
 struct Run {
     world: World<Act>,
     rng: Rng,
-    policy: Policy,
     quorum: Quorum,
     ttl_ms: u64,
     asked: BTreeMap<u64, (Act, Micros)>,
@@ -104,7 +103,6 @@ impl Run {
         let setting = setting(&mut rng, policy);
         let mut run = Self {
             world: World::new(setting),
-            policy,
             quorum,
             ttl_ms: rng.between(4_000, 9_000),
             rng,
@@ -181,14 +179,10 @@ impl Run {
             Act::Logout(node) => (*node, What::Logout),
             Act::Look(node) | Act::LastLook(node) => (*node, What::Get),
         };
-        let quorum = match act {
-            Act::Touch(_) => self.policy.touches_with(self.quorum),
-            _ => self.quorum,
-        };
         let ask = Ask {
             key: KEY.to_owned(),
             what,
-            quorum,
+            quorum: self.quorum,
             timeout_ms: 500,
             after: None,
         };

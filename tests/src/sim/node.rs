@@ -364,13 +364,13 @@ impl Node {
             (_, None) => (own.clone(), own),
         };
         let keeps = |planted: Planted| planted.keeps_boot();
+        let boot = match self.planted.is_some_and(keeps) {
+            true => 1,
+            false => self.boot,
+        };
         let parts = EngineParts {
             node: self.id,
-            boot: if self.planted.is_some_and(keeps) {
-                1
-            } else {
-                self.boot
-            },
+            boot,
             defaults,
             hedge: HedgePolicy::default(),
             max_value: 1 << 20,
@@ -390,6 +390,9 @@ impl Node {
             },
         };
         let mut engine = Engine::new(parts, now);
+        if let Some(other) = self.planted.and_then(|it| it.copied_from(self.id)) {
+            engine.mint_as(other, boot);
+        }
         if !self.convergence.has_hints_and_read_repair() {
             engine.leave_it_to_anti_entropy();
         }

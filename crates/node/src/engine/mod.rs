@@ -44,6 +44,7 @@ mod operation;
 mod pages;
 mod passing_on;
 mod peers;
+mod placement;
 mod probing;
 mod ranking;
 mod replica;
@@ -60,6 +61,7 @@ pub use sampling::PeerMeasured;
 
 use operation::{Asker, FORWARDED, InFlight, Origin, failed};
 use peers::{Peers, Slot};
+use placement::{Placement, Placements};
 
 /// The two clocks, read once per tick by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,8 @@ pub struct EngineParts {
 pub struct Engine {
     parts: EngineParts,
     actor: ActorId,
+    /// Whose name siblings are numbered under: this node's, in this boot. See [`Engine::mint_as`].
+    minter: (NodeId, u64),
     /// This node's own slot.
     me: Slot,
     /// Whether the store may be read as a replica: not while it is being filled.
@@ -187,53 +191,6 @@ pub struct Engine {
     handing_over: Option<handing_over::HandingOver>,
 }
 
-/// Where a key's replicas are, as slots.
-#[derive(Clone)]
-struct Placement {
-    places: SmallVec<[PlaceInfo; 5]>,
-    /// Those that can be sent to now: this node and every peer whose link is up.
-    reachable: PlaceSet,
-    /// This node's own place, if it has one.
-    own: Option<u8>,
-    /// While the partition moves: the places of each active set.
-    sets: Option<Box<[PlaceSet]>>,
-}
-
-/// The placement of every partition. Most partitions share theirs with others (with three nodes
-/// there are six different ones), and those few stay in the processor's caches.
-#[derive(Clone, Default)]
-struct Placements {
-    different: Vec<Placement>,
-    /// By partition, which of them.
-    of: Vec<u16>,
-}
-
-impl Placements {
-    #[inline]
-    fn get(&self, partition: Partition) -> Option<&Placement> {
-        let number = self.of.get(partition.index())?;
-        self.different.get(usize::from(*number))
-    }
-}
-
-impl FromIterator<Placement> for Placements {
-    /// Of placements in which every place is filled by its primary: then the nodes say all.
-    fn from_iter<T: IntoIterator<Item = Placement>>(placements: T) -> Self {
-        let mut numbers = std::collections::BTreeMap::new();
-        let mut all = Self::default();
-        for placement in placements {
-            let nodes: SmallVec<[Slot; 5]> = placement.places.iter().map(|it| it.node).collect();
-            let number = *numbers.entry(nodes).or_insert_with(|| {
-                all.different.push(placement);
-                // There are at most 65,536 partitions.
-                (all.different.len() - 1) as u16
-            });
-            all.of.push(number);
-        }
-        all
-    }
-}
-
 /// How many spare buffers are kept, and how large one may be: enough for a deep pipeline of
 /// ordinary sessions, without holding on to what one huge value needed.
 const SPARE_BUFFERS: usize = 256;
@@ -247,6 +204,7 @@ impl Engine {
         peers.adopt(&parts.ring);
         let mut engine = Self {
             actor: ActorId::derive(parts.node.0, parts.boot),
+            minter: (parts.node, parts.boot),
             me,
             filled: true,
             peers,

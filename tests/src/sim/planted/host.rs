@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use henge_node::{Failure, Operation, Outcome, Request, Shortage};
-use henge_ring::Partition;
+use henge_ring::{NodeId, Partition};
 use henge_store::{Cursor, Key, Store};
 use henge_versioning::{RecordRef, siblings};
 
 use super::{
     super::{
         ask::{Ask, What},
-        node::{CLOCK_BOUND_MS, PARTITION_BITS},
+        node::{CLOCK_BOUND_MS, PARTITION_BITS, node_ids},
         watched::WatchedStore,
     },
     Planted,
@@ -32,6 +32,12 @@ impl Planted {
             self,
             Self::NodeAsActor | Self::ActorKeptAfterWipe | Self::StampBeforeSync
         )
+    }
+
+    /// The node whose state directory this one's is a copy of, if it is not its own.
+    pub(in crate::sim) fn copied_from(self, node: NodeId) -> Option<NodeId> {
+        let founders = node_ids(2);
+        (self == Self::OneIdTwice && node == founders[1]).then_some(founders[0])
     }
 
     /// Whether a node that starts again has lost its store.
@@ -78,6 +84,7 @@ pub(in crate::sim) fn understand(
             }
         }
         (What::Get, Planted::TokenIgnored) => ask.after = None,
+        (What::Touch(_), Planted::BlindTouches) => (ask.quorum.r, ask.quorum.w) = (1, 1),
         (What::PutField(_, Some(at)) | What::Touch(at), Planted::DeadlineByLocalClock) => {
             // As by a clock that nobody holds to the bound: ten times as far off as this one.
             *at = at.saturating_add_signed(10 * skew_ms);

@@ -23,6 +23,11 @@ pub enum Planted {
     /// The name of a node is all that names its dots: nothing of it changes at a restart or when the
     /// store has forgotten something.
     NodeAsActor,
+    /// Two nodes run on copies of one state directory: the second one writes under the first one's id,
+    /// each in the boot that it has counted. Messages still find both, because in a real cluster the two
+    /// would not get this far: a hello is refused by whoever has the id that it names
+    /// (`HelloError::SelfConnection` in `crates/rpc`). What that refusal protects is seen here.
+    OneIdTwice,
     /// A node that lost its store goes on as the actor that it was.
     ActorKeptAfterWipe,
     /// A store says that it has written before it is on disk: a crash takes the last writes back.
@@ -55,6 +60,9 @@ pub enum Planted {
     SiblingDropped,
     /// A deadline is what the node's own clock makes of it.
     DeadlineByLocalClock,
+    /// A touch is taken by the one replica that it comes to, by what that one holds: it neither reads
+    /// at a quorum nor waits until a quorum has it.
+    BlindTouches,
     /// A node that comes back has lost part of its store and does not know.
     RecoveryTruncates,
     /// Anti-entropy compares what it saw first and not what is there.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use henge_ring::MAX_SIBLINGS;
+use henge_ring::{MAX_SIBLINGS, NodeId};
 use henge_store::{Decision, Key, StoreError};
 use henge_versioning::{
     ActorId, Clock, HlcTime, Merge, NEVER, RecordRef, Stamp, merge_records, siblings,
@@ -49,6 +49,14 @@ pub(super) enum Local {
 }
 
 impl Engine {
+    /// From now on what this engine writes bears another node's name, as it would if that node's state
+    /// directory had been copied. Messages go where they went. For trying out what such a copy breaks:
+    /// two nodes of one id refuse each other in their hello, and none of them gets this far.
+    pub fn mint_as(&mut self, node: NodeId, boot: u64) {
+        self.actor = ActorId::derive(node.0, boot);
+        self.minter = (node, boot);
+    }
+
     /// Look, decide, stamp, merge: in one step under the key's lock.
     pub(super) fn apply_here(
         &mut self,
@@ -62,11 +70,12 @@ impl Engine {
         let is_index = principals::is_index(key.bytes);
         let wants_before = is_index || request.operation.is_conditional();
         let (clock, actor) = (&self.parts.clock, self.actor);
+        let (minter, boot) = self.minter;
         let max_value = self.parts.max_value;
         let sibling_actor = || {
             ActorId::derive_fresh(
-                self.parts.node.0,
-                self.parts.boot,
+                minter.0,
+                boot,
                 self.parts.forgotten_siblings.load(Ordering::Relaxed),
             )
         };
