@@ -123,6 +123,9 @@ pub enum Unready {
         /// How far it may be, in milliseconds.
         bound_ms: u64,
     },
+    /// Its key is moving to other nodes, of which another one decides it.
+    #[error("not the one that decides this key, which is moving to other nodes")]
+    Moving,
 }
 
 impl Unready {

@@ -163,7 +163,8 @@ impl Rig {
                     Message::Repair { .. }
                     | Message::Forwarded { .. }
                     | Message::View { .. }
-                    | Message::Under { .. } => {}
+                    | Message::Under { .. }
+                    | Message::Decided => {}
                 }
             }
             self.engine.receive_replies(self.now, peer, &replies);

@@ -69,6 +69,7 @@ pub(super) fn batch(bytes: &[u8]) -> String {
         Ok(Message::Forwarded { .. }) => "coordinated".to_owned(),
         Ok(Message::View { .. }) => "under another ring".to_owned(),
         Ok(Message::Under { sets }) => format!("in {} sets", sets.len() / 8),
+        Ok(Message::Decided) => "decided".to_owned(),
         Err(error) => error.to_string(),
     };
     // Every batch begins with the ring's tag.

@@ -419,9 +419,9 @@ impl Engine {
             self.confirm(&reading);
         }
         let is_whole = matches!(reading.then.as_deref(), Some(Then::Whole));
-        if let Some(Then::Write(request)) = reading.then.take().map(|then| *then) {
+        if let Some(Then::Write { request, version }) = reading.then.take().map(|then| *then) {
             match reading.keep_here(&*self.parts.store) {
-                Ok(()) => self.go_on(now, &reading, &request),
+                Ok(()) => self.go_on(now, &reading, &request, version),
                 Err(error) => self.refuse_write(reading.asker, error),
             }
             self.recycle(reading.key);
@@ -475,9 +475,9 @@ impl Engine {
     }
 
     /// The write that waited for this read.
-    fn go_on(&mut self, now: Now, reading: &Reading, request: &[u8]) {
+    fn go_on(&mut self, now: Now, reading: &Reading, request: &[u8], version: u64) {
         if let Some(request) = super::forward::decode_request(request) {
-            self.write_knowing(now, &request, reading.asker);
+            self.write_knowing(now, &request, version, reading.asker);
         }
     }
 
@@ -513,7 +513,7 @@ impl Reading {
                 let record = self.held.and_then(|_| RecordRef::parse(&self.record).ok());
                 context.is_in(record)
             }
-            Some(Then::Write(_) | Then::Confirm { .. } | Then::Whole) | None => true,
+            Some(Then::Write { .. } | Then::Confirm { .. } | Then::Whole) | None => true,
         }
     }
 

@@ -11,12 +11,12 @@ use super::{
     Engine, Now, Placement, Slot,
     coordinate_read::Answer,
     operation::{Asker, InFlight, Then, Writing, failed, receipt_of, written_by},
-    rules::When,
+    rules::{self, When},
     showing::Shown,
     touches::covered,
 };
 use crate::{
-    Done, Failure, OnDead, Operation, Outcome, Receipt, Request, Shortage,
+    Done, Failure, OnDead, Operation, Outcome, Receipt, Request, Shortage, Unready,
     hidden::{self, Hidden},
 };
 
@@ -69,7 +69,8 @@ impl Engine {
         match local {
             Local::ReadFirst => {
                 let request = super::forward::encode_request(request);
-                let then = Some(Box::new(Then::Write(request)));
+                let version = self.snapshot.version;
+                let then = Some(Box::new(Then::Write { request, version }));
                 return self.begin_read(now, key, placement, consistency, asker, then);
             }
             Local::Absorbed if self.buckets.of(key.bytes).on_dead == OnDead::Error => {
@@ -141,6 +142,7 @@ impl Engine {
             asker,
             write,
             done,
+            decided: rules::needs_one_decider(&request.operation),
             written: asker.receipt.then(|| written_by(&self.delta)).flatten(),
             touched: self.touched(request),
             key: Vec::new(),
@@ -157,8 +159,15 @@ impl Engine {
         self.replicate(now, writing, request.key, deadline_ms);
     }
 
-    /// The write of a request whose record has just been read at quorum.
-    pub(super) fn write_knowing(&mut self, now: Now, request: &Request<'_>, asker: Asker) {
+    /// The write of a request whose record has just been read at quorum. `version` is of what was known of
+    /// moving partitions before that.
+    pub(super) fn write_knowing(
+        &mut self,
+        now: Now,
+        request: &Request<'_>,
+        version: u64,
+        asker: Asker,
+    ) {
         if let Some(why) = self.astray() {
             return self.complete(asker.ticket, failed(Failure::NotReady(why)));
         }
@@ -174,6 +183,13 @@ impl Engine {
                         got: 0,
                         why: Shortage::NoCoordinator,
                     };
+                    return self.complete(asker.ticket, failed(failure));
+                }
+                if self.snapshot.version != version
+                    && rules::needs_one_decider(&request.operation)
+                    && self.decider(&placement) != Some(self.me)
+                {
+                    let failure = Failure::NotReady(Unready::Moving);
                     return self.complete(asker.ticket, failed(failure));
                 }
                 self.begin_write(now, (request, key), placement, &consistency, asker, true);
@@ -340,7 +356,7 @@ impl Engine {
             [a, b] => std::mem::swap(a, b),
             all => all.sort_unstable_by_key(cost),
         }
-        let asker = writing.asker;
+        let (asker, decided) = (writing.asker, writing.decided);
         let id = match self
             .operations
             .insert(InFlight::Write(writing), deadline_ms)
@@ -366,6 +382,10 @@ impl Engine {
         for (info, nth) in to.into_iter().zip(0u8..) {
             if let Some(under) = &under {
                 self.peers.send(info.node, &under.message());
+            }
+            if decided {
+                // Not urgent by itself: it goes with the write.
+                self.peers.send_soon(info.node, &Message::Decided);
             }
             let hint_for = info.stands_for.map(|primary| self.peers.id(primary));
             let message = Message::Write {

@@ -97,14 +97,14 @@ impl Engine {
     }
 
     /// Whether this node, as a replica, may serve the message at hand: whether its sender counts in
-    /// every set that is active here.
+    /// every set that is active here, and in no other if it has to be these `exactly`. `under` is what the
+    /// sender said of its sets, if anything.
     #[cold]
-    pub(super) fn admits(&mut self, token: Token) -> bool {
-        let under = self.under.take();
+    pub(super) fn admits(&self, token: Token, under: Option<&[u64]>, exactly: bool) -> bool {
         let snapshot = &self.snapshot;
         let partition = snapshot.ring.partition_of(token);
         let one;
-        let counted: &[u64] = match &under {
+        let counted: &[u64] = match under {
             Some(sets) => sets,
             None => {
                 let ring = snapshot.ring_of(self.sender_tag);
@@ -114,7 +114,18 @@ impl Engine {
                 &one
             }
         };
+        let is_active = |counted: &u64| snapshot.active(partition).any(|set| set == *counted);
         snapshot.active(partition).all(|set| counted.contains(&set))
+            && (!exactly || counted.iter().all(is_active))
+    }
+
+    /// Whether the sender of a request to be coordinated here counts its key in other sets than this node:
+    /// then it may be another that decides it.
+    pub(super) fn is_asked_from_elsewhere(&mut self, token: Token) -> bool {
+        let under = self.under.take();
+        let same_ring = self.sender_tag == self.snapshot.tag && !self.in_motion;
+        let same = same_ring && under.is_none() || self.snapshot.tag == 0;
+        !same && !self.admits(token, under.as_deref(), true)
     }
 
     /// A replica knows of a set in which this operation does not count, or does not know one in which
@@ -192,7 +203,7 @@ impl Engine {
                 max_staleness_ms: *max_staleness_ms,
             }),
             Some(Then::Whole) => Some(Operation::Rotate(Step::Whole)),
-            Some(Then::Write(_)) => None,
+            Some(Then::Write { .. }) => None,
         };
         match target.zip(operation) {
             Some((target, operation)) => {
@@ -226,6 +237,11 @@ impl Engine {
             return self.give_up(writing, Failure::Unknown { needed, got });
         }
         let placement = self.place_for(Key::new(&writing.key), &writing.consistency);
+        if writing.decided && self.decider(&placement) != Some(self.me) {
+            // Who decides it now need not have seen what this was made of.
+            let (needed, got) = (writing.consistency.w(), 0);
+            return self.give_up(writing, Failure::Unknown { needed, got });
+        }
         let begun = Write::begin_again(
             &placement.places,
             placement.reachable,

@@ -182,6 +182,10 @@ pub struct Engine {
     sender_tag: u64,
     /// The sets in which the next message counts, if it says so.
     under: Option<SmallVec<[u64; 4]>>,
+    /// The next write was decided by its sender.
+    decided: bool,
+    /// The request at hand comes from a node that counts its key in other sets than this one.
+    from_elsewhere: bool,
     /// Operations that a replica refused because one of the two knows more.
     stale: Vec<(henge_coordinator::OpId, Slot)>,
     calls: std::collections::BTreeMap<u64, calls::Call>,
@@ -237,6 +241,8 @@ impl Engine {
             in_motion: false,
             sender_tag: 0,
             under: None,
+            decided: false,
+            from_elsewhere: false,
             stale: Vec::new(),
             calls: std::collections::BTreeMap::new(),
             questions: Vec::new(),

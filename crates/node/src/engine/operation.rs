@@ -48,8 +48,13 @@ pub(super) struct Reading {
 /// What a read is for, other than for its plain answer. Boxed, because most have none.
 #[derive(Debug)]
 pub(super) enum Then {
-    /// A write that needs to know the record first: the whole request, as it would be forwarded.
-    Write(Vec<u8>),
+    /// A write that needs to know the record first.
+    Write {
+        /// The whole request, as it would be forwarded.
+        request: Vec<u8>,
+        /// Of what was known of moving partitions when it came.
+        version: u64,
+    },
     /// The answer has to hold this.
     Show(Context),
     /// It is remembered that so many replicas have answered, for reads that may show older state.
@@ -67,6 +72,8 @@ pub(super) struct Writing {
     pub(super) asker: Asker,
     pub(super) write: Write,
     pub(super) done: Done,
+    /// Whether the key's decider made it of what it found.
+    pub(super) decided: bool,
     /// For the receipt, if one is asked for: what it writes.
     pub(super) written: Option<Box<Context>>,
     /// What is remembered of a touch once it is acknowledged.

@@ -1,7 +1,7 @@
 //! Requests that another node coordinates: sent there, and coordinated here for others.
 
 use henge_coordinator::OpId;
-use henge_ring::NodeId;
+use henge_ring::{NodeId, Token};
 use henge_rpc::Message;
 use henge_store::Key;
 
@@ -51,9 +51,19 @@ impl Engine {
             Some(decider) if decider != self.me && !for_another => {
                 return self.pass_on(now, request, &consistency, asker, decider);
             }
+            // Another node decides it in the sets that are active here. (Where both count in the same, it
+            // was asked because it cannot be reached from there.)
+            Some(decider) if decider != self.me && self.from_elsewhere => {
+                let failure = Failure::NotReady(Unready::Moving);
+                return self.complete(asker.ticket, failed(failure));
+            }
             _ if here => {}
             _ if for_another => {
-                let failure = Failure::NotReady(astray.unwrap_or(Unready::Filling));
+                let unready = match self.filled {
+                    true => Unready::Moving,
+                    false => Unready::Filling,
+                };
+                let failure = Failure::NotReady(astray.unwrap_or(unready));
                 return self.complete(asker.ticket, failed(failure));
             }
             _ => match self.coordinator_for(&placement, None) {
@@ -134,11 +144,14 @@ impl Engine {
             return self.complete(waiting.asker.ticket, failed(failure));
         };
         request.options.timeout_ms = Some(left_ms);
+        // Meanwhile the key may have moved, and who asked may have known.
+        self.from_elsewhere = waiting.asker.ticket.sink == FORWARDED;
         self.route(now, &request, waiting.asker);
+        self.from_elsewhere = false;
     }
 
     /// The one node that decides conditional writes of a key: its first reachable primary.
-    fn decider(&self, placement: &Placement) -> Option<Slot> {
+    pub(super) fn decider(&self, placement: &Placement) -> Option<Slot> {
         let reachable = placement.reachable.iter();
         reachable
             .filter_map(|place| placement.places.get(usize::from(place)))
@@ -221,11 +234,19 @@ impl Engine {
         let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) else {
             return;
         };
+        let (target, request) = (forwarding.target, std::mem::take(&mut forwarding.request));
+        let under = self.in_motion.then(|| decode_request(&request));
+        if let Some(under) = under.flatten().and_then(|it| self.under(it.key)) {
+            self.peers.send(target, &under.message());
+        }
         let message = Message::Forward {
             op: id.0,
-            request: &forwarding.request,
+            request: &request,
         };
-        self.peers.send(forwarding.target, &message);
+        self.peers.send(target, &message);
+        if let Some(InFlight::Forward(forwarding)) = self.operations.get_mut(id) {
+            forwarding.request = request;
+        }
     }
 
     /// The coordinator's answer came back. Of another node than the one asked last, it counts for
@@ -332,7 +353,12 @@ impl Engine {
             token,
         };
         // Who passed it on has checked it.
+        self.from_elsewhere = self.is_asked_from_elsewhere(Token::of(request.key));
+        if self.from_elsewhere {
+            self.ask_news(now, from);
+        }
         self.submit_own(now, &request, ticket);
+        self.from_elsewhere = false;
     }
 
     /// The outcome of a request coordinated for another node, on its way back.

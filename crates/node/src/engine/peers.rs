@@ -278,7 +278,9 @@ impl Peers {
                 self.counters.bad_messages.add(1);
             }
         }
-        if peer.open.len() >= FULL && !peer.close() {
+        // What is said of the next message stays with it.
+        let is_ahead = matches!(message, Message::Under { .. } | Message::Decided);
+        if peer.open.len() >= FULL && !is_ahead && !peer.close() {
             self.counters.batches_dropped.add(1);
         }
     }

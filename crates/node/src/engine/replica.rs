@@ -17,7 +17,7 @@ impl Engine {
     pub fn receive_batch(&mut self, now: Now, from: NodeId, batch: &[u8], replies: &mut Vec<u8>) {
         self.adopt(now);
         self.sender_tag = 0;
-        self.under = None;
+        (self.under, self.decided) = (None, false);
         let mut tokens = std::mem::take(&mut self.tokens);
         tokens.clear();
         let mut only_reads = true;
@@ -61,7 +61,8 @@ impl Engine {
                 key,
                 record,
             } => {
-                if hint_for.is_none() && self.is_refused(now, from, token, op, replies) {
+                let decided = std::mem::take(&mut self.decided);
+                if hint_for.is_none() && self.is_refused(now, from, token, (op, decided), replies) {
                     return;
                 }
                 let answer = self.keep(now, Key { bytes: key, token }, record);
@@ -83,7 +84,7 @@ impl Engine {
                 self.answer(&reply, replies);
             }
             Message::Read { op, digest, key } => {
-                if self.is_refused(now, from, token, op, replies) {
+                if self.is_refused(now, from, token, (op, false), replies) {
                     return;
                 }
                 self.show(op, digest, Key { bytes: key, token }, replies);
@@ -93,6 +94,7 @@ impl Engine {
                 let _ = self.keep(now, Key { bytes: key, token }, record);
             }
             Message::Forward { op, request } => self.coordinate_for(now, from, op, request),
+            Message::Decided => self.decided = true,
             Message::Forwarded { op, outcome } => self.forward_answered(from, op, outcome),
             Message::View { tag } => self.sender_tag = tag,
             Message::Under { sets } => {
@@ -102,21 +104,27 @@ impl Engine {
         }
     }
 
-    /// The fence: refuses a request that does not count in every set which is active here. Nothing
-    /// to look at where the sender has the same ring and no partition moves.
+    /// The fence: refuses a request that does not count in every set which is active here, and a decided
+    /// write that counts in any other as well. Nothing to look at where the sender has the same ring and no
+    /// partition moves.
     #[inline]
     fn is_refused(
         &mut self,
         now: Now,
         from: NodeId,
         token: Token,
-        op: u64,
+        (op, decided): (u64, bool),
         replies: &mut Vec<u8>,
     ) -> bool {
-        if self.sender_tag == self.snapshot.tag && !self.in_motion {
+        let under = match &self.under {
+            Some(_) => self.under.take(),
+            None => None,
+        };
+        let same_ring = self.sender_tag == self.snapshot.tag && !self.in_motion;
+        if same_ring && (!decided || under.is_none()) {
             return false;
         }
-        let refused = self.snapshot.tag != 0 && !self.admits(token);
+        let refused = self.snapshot.tag != 0 && !self.admits(token, under.as_deref(), decided);
         if refused {
             self.parts.counters.stale_refused.add(1);
             let reason = Refused::Stale;
@@ -294,7 +302,8 @@ fn token_of(message: &Result<Message<'_>, WireError>) -> Token {
             Message::Forward { .. }
             | Message::Forwarded { .. }
             | Message::View { .. }
-            | Message::Under { .. },
+            | Message::Under { .. }
+            | Message::Decided,
         )
         | Err(_) => NO_KEY,
     }

@@ -18,6 +18,7 @@ mod announced;
 mod bounded;
 mod buckets;
 mod counting;
+mod deciders;
 mod departed;
 mod exchanging;
 mod forwarded;

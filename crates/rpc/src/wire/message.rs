@@ -16,6 +16,7 @@ const FORWARD: u8 = 5;
 const FORWARDED: u8 = 6;
 const VIEW: u8 = 7;
 const UNDER: u8 = 8;
+const DECIDED: u8 = 9;
 
 /// The most replica sets that a request can name.
 pub const MAX_SETS: usize = 8;
@@ -79,6 +80,9 @@ pub enum Message<'a> {
         /// Their digests, 8 bytes each, little-endian; at most [`MAX_SETS`].
         sets: &'a [u8],
     },
+    /// The next write was made of what the key's decider found there: it is to be kept only by who counts in
+    /// the same sets, no more and no fewer, for in others somebody else may decide. Not answered.
+    Decided,
 }
 
 impl<'a> Message<'a> {
@@ -125,6 +129,7 @@ impl<'a> Message<'a> {
                 out.put_u8((sets.len() / 8) as u8);
                 out.put_slice(&sets[..sets.len() / 8 * 8]);
             }
+            Self::Decided => out.put_u8(DECIDED),
             Self::Forward { op, request: blob } => put_blob(out, FORWARD, "request", op, blob)?,
             Self::Forwarded { op, outcome: blob } => put_blob(out, FORWARDED, "outcome", op, blob)?,
         }
@@ -188,6 +193,7 @@ impl<'a> Message<'a> {
                     sets: from.bytes(8 * count)?,
                 })
             }
+            DECIDED => Ok(Self::Decided),
             _ => Err(from.unknown(tag)),
         }
     }

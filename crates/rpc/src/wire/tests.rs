@@ -72,6 +72,7 @@ fn golden_messages() {
             Message::Under { sets: &[7; 16] },
             "0802".to_owned() + &"07".repeat(16),
         ),
+        (Message::Decided, "09".to_owned()),
     ];
     for (message, golden) in table {
         let bytes = encoded(message);

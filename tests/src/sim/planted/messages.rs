@@ -41,7 +41,8 @@ pub(in crate::sim) fn receive(
             (Planted::FenceOff, message) => unfenced(node, message, replies),
             _ => Some(message),
         };
-        under = matches!(message, Message::Under { .. });
+        under = matches!(message, Message::Under { .. })
+            || under && matches!(message, Message::Decided);
         if let Some(message) = passed {
             // What was decoded within the limits can be encoded within them.
             message.encode(&mut rest).ok()?;

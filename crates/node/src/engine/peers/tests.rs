@@ -129,6 +129,19 @@ fn write(record: &[u8]) -> Message<'_> {
     }
 }
 
+#[test]
+fn what_is_said_of_the_next_message_goes_in_the_same_batch() {
+    let mut peers = peers();
+    // Either ends just below the length at which a batch is closed.
+    let value = large(FULL - 40);
+    peers.send(A, &write(&value));
+    for ahead in [Message::Under { sets: &[7; 64] }, Message::Decided] {
+        peers.send(A, &ahead);
+    }
+    peers.send(A, &write(b"small"));
+    assert_eq!(drained_within(&mut peers, 9).len(), 1);
+}
+
 /// Sends to A what there is room for: so many batches. Their lengths.
 fn drained_within(peers: &mut Peers, mut room: usize) -> Vec<usize> {
     let mut sent = Vec::new();
