@@ -62,9 +62,9 @@ pub struct Question {
 pub enum Made {
     /// In the [simulated cluster](crate::sim), in the run that the seed makes.
     InCluster(Planted, fn(u64) -> Plan),
-    /// Around the [logout](crate::logout) of one session, under strict R=W=2.
+    /// Around the [logout] of one session, under strict R=W=2.
     AtLogout(Policy),
-    /// In the [gossip](crate::gossip) of a few members.
+    /// In the [gossip] of a few members.
     InGossip(gossip::Planted),
 }
 
