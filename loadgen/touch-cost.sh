@@ -29,7 +29,7 @@ nodes_begin --data-threads 1 --anti-entropy-interval 1h "$@" ||
 sum() {
     local i
     for i in 0 1 2; do curl -sf -m 5 "http://127.0.0.1:${http[$i]}/metrics"; done |
-        awk -v name="$1" '$1 == name { n += $2 } END { printf "%d", n }'
+        awk -v name="$1" '$1 == name { n += $2 } END { printf "%.0f", n }'
 }
 
 # load WORKLOAD SECONDS [FLAG ...]: requests, µs of the nodes per request
