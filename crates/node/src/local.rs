@@ -19,6 +19,8 @@ pub struct SinkId(pub u16);
 /// Takes outcomes of requests submitted under its id. Called from the thread's flusher, once per
 /// tick, never from within [`LocalNode::submit`].
 pub trait Sink {
+    /// The tick is about to be worked on: submit what has gathered for it, if anything is kept for that.
+    fn begin(&self) {}
     /// One request ended.
     fn complete(&self, token: u64, outcome: Outcome);
     /// The tick's outcomes are all delivered: write what has gathered.

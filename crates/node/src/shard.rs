@@ -1,9 +1,10 @@
 //! One data thread: an engine, the links of this thread, and the tick that flushes them.
 //!
 //! A tick is whatever became ready together. Connections and links hand their messages to the
-//! engine as they are read and mark the shard dirty; the flusher task, woken once, runs after them
-//! and sends every peer's batch as one call and every connection's answers as one write. Nothing
-//! waits for a timer, and nothing is sent twice in a tick.
+//! engine as they are read and mark the shard dirty; the flusher task, woken once, runs after them,
+//! lets the doors submit what their connections have read, and sends every peer's batch as one call
+//! and every connection's answers as one write. Nothing waits for a timer, and nothing is sent twice
+//! in a tick.
 
 use std::{
     cell::{Cell, RefCell},
@@ -363,6 +364,7 @@ impl Shard {
     }
 
     fn flush(&self) {
+        self.each_sink(|sink| sink.begin());
         self.dirty.set(false);
         self.send_batches();
         self.deliver();
@@ -437,11 +439,15 @@ impl Shard {
             }
         }
         self.completions.replace(completions);
+        self.each_sink(|sink| sink.flush());
+    }
+
+    fn each_sink(&self, call: impl Fn(&dyn Sink)) {
         let sinks = self.sinks.borrow().len();
         for at in 0..sinks {
             let sink = self.sinks.borrow()[at].clone();
             if let Some(sink) = sink {
-                sink.flush();
+                call(&*sink);
             }
         }
     }

@@ -7,10 +7,12 @@
 //!                              └──► node ───────────┘   (outcomes, by the thread's sink)
 //! ```
 //!
-//! The connection's task runs [`Connection::poll`]; between its turns the sink fills the output and
-//! [`flush`](Connection::flush)es it. Execution stops (and with it reading, so that the client
-//! feels it) when a command must wait for an earlier one, when too many replies are owed, or when
-//! the client does not take its replies; the next flush wakes the task to go on.
+//! The connection's task runs [`Connection::poll`]. The single commands that it reads are executed together
+//! with those of other connections in the same tick, by the sink ([`begin`](Connection::begin)): then the
+//! waits for their keys overlap, and the code that executes stays in the processor's caches. Between its
+//! turns the sink fills the output and [`flush`](Connection::flush)es it. Execution stops (and with it
+//! reading, so that the client feels it) when a command must wait for an earlier one, when too many replies
+//! are owed, or when the client does not take its replies; the next flush wakes the task to go on.
 
 use std::{
     future::Future,
@@ -30,13 +32,14 @@ use super::{
     commands::{self, Access, Call, Command, Footprint, Plan},
     decode::{Args, DecodeLimits, Decoder, OwnedArgs},
     door::{Address, Shard},
-    peek,
+    peek::Ahead,
     replies::{Destination, ReplyQueue},
     reply::Reply,
 };
 use crate::{limits::Limits, metrics::ThreadCounters, shared::Shared};
 
-/// Least and most bytes asked for in one read: grows while reads fill it.
+/// Least and most bytes asked for in one read: grows while reads fill it, and shrinks while they fill less
+/// than a quarter. In between it stays, so that pipelines of one length take one read each.
 const READ: (usize, usize) = (4 * 1024, 256 * 1024);
 /// Buffers larger than this are given back when they are empty.
 const KEEP: usize = 64 * 1024;
@@ -66,6 +69,8 @@ pub(crate) struct Connection {
     waker: Option<Waker>,
     /// Whether it is on the thread's list for the next flush.
     pub(crate) dirty: bool,
+    /// Whether it is on the thread's list of those that have something to execute in this tick.
+    arrived: bool,
     /// Execution waits for a reply, or for the client to take some.
     stalled: bool,
     /// The client sends no more.
@@ -95,6 +100,10 @@ enum Flow {
     Stop,
 }
 
+/// Most bytes of input that wait for those of other connections: a command, or a few. A pipeline has
+/// keys enough to look ahead at, and its values would leave the processor's caches meanwhile.
+const GATHERED: usize = 1024;
+
 /// Bytes of input from which on it may hold several commands: a GET of a session has about 70.
 const LOOK_AHEAD_FROM: usize = 128;
 
@@ -121,6 +130,7 @@ impl Connection {
             output: BytesMut::new(),
             waker: None,
             dirty: false,
+            arrived: false,
             stalled: false,
             finished: false,
             cut: false,
@@ -143,7 +153,9 @@ impl Connection {
             self.waker = Some(context.waker().clone());
         }
         for _ in 0..ROUNDS {
-            self.execute(shard);
+            if !self.arrived {
+                self.execute(shard);
+            }
             self.write(context, &shard.counters);
             if self.is_over() {
                 return Poll::Ready(());
@@ -154,6 +166,11 @@ impl Connection {
             if self.read(context, &shard.counters).is_pending() {
                 return Poll::Pending;
             }
+            let gathers = self.input.len() <= GATHERED && !self.finished;
+            if gathers && !self.arrived {
+                shard.arrived(self.address);
+            }
+            self.arrived = gathers;
         }
         context.waker().wake_by_ref();
         Poll::Pending
@@ -161,20 +178,40 @@ impl Connection {
 
     fn is_over(&self) -> bool {
         let done = (self.client.leaving || self.finished && !self.stalled)
+            && !self.arrived
             && self.replies.is_empty()
             && self.output.is_empty();
         self.cut || done
     }
 
+    /// Looks at what is to be executed in this tick.
+    pub(crate) fn look_ahead(&self, ahead: &mut Ahead) {
+        ahead.look(&self.input);
+    }
+
+    /// Executes what has arrived in this tick, its keys looked ahead at. Tells whether to flush, whatever
+    /// becomes of that.
+    pub(crate) fn begin(&mut self, shard: &Rc<Shard>) -> bool {
+        if std::mem::take(&mut self.arrived) {
+            self.execute_known(shard);
+        }
+        !self.output.is_empty() || self.needs_task()
+    }
+
     /// Executes all commands that have arrived.
     fn execute(&mut self, shard: &Rc<Shard>) {
-        self.stalled = false;
         if self.input.len() >= LOOK_AHEAD_FROM {
-            let (ahead, wanted) = peek::keys(&self.input);
-            if ahead.len() > 1 {
-                shard.node.warm(&ahead, wanted);
+            let mut ahead = Ahead::default();
+            ahead.look(&self.input);
+            if ahead.keys().len() > 1 {
+                shard.node.warm(ahead.keys(), ahead.wanted());
             }
         }
+        self.execute_known(shard);
+    }
+
+    fn execute_known(&mut self, shard: &Rc<Shard>) {
+        self.stalled = false;
         while !self.client.leaving && !self.cut {
             if self.is_crowded() {
                 self.stalled = true;
@@ -357,14 +394,16 @@ impl Connection {
             shared.metrics.cut("output");
             self.cut = true;
         }
-        let task_needed = self.stalled
-            || self.finished
-            || self.cut
-            || self.client.leaving
-            || !self.output.is_empty();
-        if task_needed && let Some(waker) = &self.waker {
+        if (self.needs_task() || !self.output.is_empty())
+            && let Some(waker) = &self.waker
+        {
             waker.wake_by_ref();
         }
+    }
+
+    /// Whether there is something that only its task does.
+    fn needs_task(&self) -> bool {
+        self.stalled || self.finished || self.cut || self.client.leaving
     }
 
     /// Writes as much as the socket takes.
@@ -400,16 +439,16 @@ impl Connection {
         let read = pin!(self.io.read_buf(&mut self.input)).poll(context);
         match read {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(0)) => self.finished = true,
-            Poll::Ready(Err(_)) => self.cut = true,
+            // After an error, too, what has arrived before is executed; writing will fail.
+            Poll::Ready(Ok(0) | Err(_)) => self.finished = true,
             Poll::Ready(Ok(bytes)) => {
                 counters.read(bytes);
                 self.quiet.idle_s = 0;
-                self.read_size = if bytes == room {
-                    (self.read_size * 2).min(READ.1)
-                } else {
-                    READ.0
-                };
+                if bytes == room {
+                    self.read_size = (self.read_size * 2).min(READ.1);
+                } else if bytes < self.read_size / 4 {
+                    self.read_size = (self.read_size / 2).max(READ.0);
+                }
             }
         }
         Poll::Ready(())

@@ -2,7 +2,8 @@
 //!
 //! A thread's part of the door is the taker ([`Sink`]) of all outcomes of its connections' requests.
 //! A ticket's token says which connection and which of its owed replies an outcome belongs to, so a
-//! request costs no task, channel or allocation of its own. Outcomes are encoded into the
+//! request costs no task, channel or allocation of its own. What the connections have read in a tick is
+//! executed together, when the tick begins to be worked on. Outcomes are encoded into the
 //! connection's output buffer as they come; at the end of the tick each connection that has
 //! something to say is written once.
 
@@ -10,7 +11,7 @@ use std::{
     cell::{Cell, RefCell},
     future::Future,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +24,7 @@ use henge_rpc::Io;
 use henge_versioning::ContextKey;
 use slab::Slab;
 
-use super::{Scripts, connection::Connection, replies::NUMBER_BITS, reply::Reply};
+use super::{Scripts, connection::Connection, peek::Ahead, replies::NUMBER_BITS, reply::Reply};
 use crate::{
     auth::Auth,
     limits::Limits,
@@ -79,12 +80,14 @@ impl Doors {
 
 impl ConnectionDoor for Doors {
     fn open(&self, node: LocalNode) -> Rc<dyn DoorShard> {
-        let shard = Rc::new(Shard {
+        let shard = Rc::new_cyclic(|this| Shard {
             node,
             counters: self.shared.metrics.thread(),
             shared: Arc::clone(&self.shared),
             sink: Cell::new(SinkId(0)),
+            this: this.clone(),
             connections: RefCell::default(),
+            arrived: RefCell::default(),
             dirty: RefCell::default(),
             births: Cell::new(0),
             watched: Cell::new(false),
@@ -103,7 +106,10 @@ pub(crate) struct Shard {
     pub(crate) shared: Arc<Shared>,
     pub(crate) counters: Arc<ThreadCounters>,
     sink: Cell<SinkId>,
+    this: Weak<Self>,
     connections: RefCell<Slab<Place>>,
+    /// Connections that have read something to execute in this tick, each once.
+    arrived: RefCell<Vec<Address>>,
     /// Connections with something to write, or to be woken, each once.
     dirty: RefCell<Vec<Address>>,
     /// How many connections there have been.
@@ -180,6 +186,43 @@ impl Shard {
             });
             shard.node.wake();
         });
+    }
+
+    /// A connection has read something to execute.
+    #[inline]
+    pub(crate) fn arrived(&self, at: Address) {
+        self.arrived.borrow_mut().push(at);
+        self.node.wake();
+    }
+
+    /// Fetches what the first of these connections will ask for. Tells how many of them, at least one.
+    fn look_ahead(&self, arrived: &[Address]) -> usize {
+        let mut ahead = Ahead::default();
+        let mut seen = 0;
+        for address in arrived {
+            if let Some(connection) = self.find(*address) {
+                connection.borrow().look_ahead(&mut ahead);
+            }
+            seen += 1;
+            if ahead.is_full() {
+                break;
+            }
+        }
+        if ahead.keys().len() > 1 {
+            self.node.warm(ahead.keys(), ahead.wanted());
+        }
+        seen
+    }
+
+    /// Executes what a connection has read.
+    fn execute(self: &Rc<Self>, address: Address) {
+        let Some(connection) = self.find(address) else {
+            return;
+        };
+        let mut connection = connection.borrow_mut();
+        if connection.begin(self) && !std::mem::replace(&mut connection.dirty, true) {
+            self.dirty.borrow_mut().push(address);
+        }
     }
 
     #[inline]
@@ -303,6 +346,22 @@ impl DoorShard for Shard {
 }
 
 impl Sink for Shard {
+    fn begin(&self) {
+        let Some(shard) = self.this.upgrade() else {
+            return;
+        };
+        // Nothing below adds to the list, but a connection may be gone.
+        let mut arrived = self.arrived.take();
+        let mut left = &arrived[..];
+        while !left.is_empty() {
+            let (next, later) = left.split_at(self.look_ahead(left));
+            next.iter().for_each(|address| shard.execute(*address));
+            left = later;
+        }
+        arrived.clear();
+        self.arrived.replace(arrived);
+    }
+
     #[inline]
     fn complete(&self, token: u64, outcome: Outcome) {
         self.end(token, |connection, number, now_ms| {

@@ -1,8 +1,9 @@
-//! A look ahead at a pipeline: which keys will its commands touch?
+//! A look ahead at the commands of a tick: which keys will they touch?
 //!
-//! Sixteen commands that wait together would wait for memory one after the other. So before they are
-//! executed the store is told their keys, and fetches all at once. This is only a hint: whatever
-//! does not look like a plain command ends the look ahead, and nothing depends on what it finds.
+//! Sixteen commands that wait together, in one pipeline or on several connections, would wait for memory
+//! one after the other. So before they are executed the store is told their keys, and fetches all at
+//! once. This is only a hint: whatever does not look like a plain command ends the look at its
+//! connection, and nothing depends on what is found.
 
 use henge_node::Warm;
 use henge_ring::Token;
@@ -11,40 +12,58 @@ use smallvec::SmallVec;
 /// Commands looked at: more would push each other out of the processor's caches again.
 const MOST: usize = 64;
 
-/// The keys of the complete commands at the front of `input`.
-pub(super) type Ahead = SmallVec<[Token; MOST]>;
-
 /// Commands that nearly always find that they need change nothing.
 const TOUCHES: [&[u8]; 4] = [b"expire", b"pexpire", b"expireat", b"pexpireat"];
 
 /// One in so many commands that write makes it worth while to fetch what writes take for all of them.
 const WRITES_ONE_IN: usize = 4;
 
-/// Looks ahead. What is wanted of the keys: as much as most of the commands need.
-pub(super) fn keys(input: &[u8]) -> (Ahead, Warm) {
-    let mut ahead = Ahead::new();
-    let (mut reads, mut writes) = (0, 0);
-    let mut at = 0;
-    while ahead.len() < MOST {
-        let Some((name, key, next)) = command(input, at) else {
-            break;
-        };
-        if name.eq_ignore_ascii_case(b"get") {
-            reads += 1;
-        } else if !TOUCHES.iter().any(|it| name.eq_ignore_ascii_case(it)) {
-            writes += 1;
+/// What has been seen.
+#[derive(Default)]
+pub(super) struct Ahead {
+    keys: SmallVec<[Token; MOST]>,
+    reads: usize,
+    writes: usize,
+}
+
+impl Ahead {
+    /// Looks at the complete commands at the front of `input`, as many as there is room for.
+    pub(super) fn look(&mut self, input: &[u8]) {
+        let mut at = 0;
+        while !self.is_full() {
+            let Some((name, key, next)) = command(input, at) else {
+                break;
+            };
+            if name.eq_ignore_ascii_case(b"get") {
+                self.reads += 1;
+            } else if !TOUCHES.iter().any(|it| name.eq_ignore_ascii_case(it)) {
+                self.writes += 1;
+            }
+            self.keys.push(Token::of(key));
+            at = next;
         }
-        ahead.push(Token::of(key));
-        at = next;
     }
-    let wanted = if writes * WRITES_ONE_IN >= ahead.len() && writes > 0 {
-        Warm::Updates
-    } else if reads > 0 {
-        Warm::Records
-    } else {
-        Warm::Outlines
-    };
-    (ahead, wanted)
+
+    /// Whether no more commands are looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.keys.len() >= MOST
+    }
+
+    /// The keys of the commands seen, in their order.
+    pub(super) fn keys(&self) -> &[Token] {
+        &self.keys
+    }
+
+    /// What is wanted of the keys: as much as most of the commands need.
+    pub(super) fn wanted(&self) -> Warm {
+        if self.writes * WRITES_ONE_IN >= self.keys.len() && self.writes > 0 {
+            Warm::Updates
+        } else if self.reads > 0 {
+            Warm::Records
+        } else {
+            Warm::Outlines
+        }
+    }
 }
 
 /// Name and first argument of the command at `at`, and where the next one begins.
@@ -94,17 +113,38 @@ mod tests {
 
     use super::*;
 
+    fn look(input: &[u8]) -> Ahead {
+        let mut ahead = Ahead::default();
+        ahead.look(input);
+        ahead
+    }
+
     const PIPELINE: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nget\r\n$2\r\nbb\r\n";
 
     #[test]
     fn keys_of_complete_commands_are_found() {
-        let (ahead, wanted) = keys(PIPELINE);
-        assert_eq!(ahead.as_slice(), [Token::of(b"a"), Token::of(b"bb")]);
-        assert_eq!(wanted, Warm::Records);
+        let ahead = look(PIPELINE);
+        assert_eq!(ahead.keys(), [Token::of(b"a"), Token::of(b"bb")]);
+        assert_eq!(ahead.wanted(), Warm::Records);
         let set = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nvalue\r\n*2\r\n$3\r\nGET\r\n$1\r\nc\r\n";
-        let (ahead, wanted) = keys(set);
-        assert_eq!(ahead.as_slice(), [Token::of(b"a"), Token::of(b"c")]);
-        assert_eq!(wanted, Warm::Updates);
+        let ahead = look(set);
+        assert_eq!(ahead.keys(), [Token::of(b"a"), Token::of(b"c")]);
+        assert_eq!(ahead.wanted(), Warm::Updates);
+    }
+
+    #[test]
+    fn several_connections_are_looked_at_up_to_the_most() {
+        let mut ahead = Ahead::default();
+        ahead.look(PIPELINE);
+        ahead.look(b"PING\r\n");
+        ahead.look(PIPELINE);
+        let (a, b) = (Token::of(b"a"), Token::of(b"bb"));
+        assert_eq!(ahead.keys(), [a, b, a, b]);
+        for _ in 0..MOST {
+            ahead.look(PIPELINE);
+        }
+        assert!(ahead.is_full());
+        assert_eq!(ahead.keys().len(), MOST);
     }
 
     #[test]
@@ -118,7 +158,7 @@ mod tests {
             (touch.repeat(3) + set, Warm::Updates),
             (touch.repeat(3) + get, Warm::Records),
         ] {
-            assert_eq!(keys(pipeline.as_bytes()).1, wanted, "{pipeline}");
+            assert_eq!(look(pipeline.as_bytes()).wanted(), wanted, "{pipeline}");
         }
     }
 
@@ -131,10 +171,10 @@ mod tests {
             b"*99999999999\r\n",
             b"",
         ] {
-            assert!(keys(input).0.is_empty());
+            assert!(look(input).keys().is_empty());
         }
         assert_eq!(
-            keys(&PIPELINE[..PIPELINE.len() - 5]).0.len(),
+            look(&PIPELINE[..PIPELINE.len() - 5]).keys().len(),
             1,
             "the second is not complete"
         );
@@ -146,7 +186,7 @@ mod tests {
                                   cut in 0usize..40) {
             let mut input = PIPELINE[..cut.min(PIPELINE.len())].to_vec();
             input.extend(bytes);
-            keys(&input);
+            look(&input);
         }
     }
 }

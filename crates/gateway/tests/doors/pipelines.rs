@@ -102,3 +102,49 @@ fn what_was_sent_before_the_end_is_answered() {
     );
     assert!(client.is_closed());
 }
+
+/// Short commands are executed together with those of other connections, long ones as they are read.
+#[test]
+fn short_and_long_commands_of_many_connections_keep_their_order() {
+    let served = serve(None, Limits::default());
+    let mut clients: Vec<_> = (0..40).map(|_| served.client()).collect();
+    let lengths = [1, 480, 1_000, 1_030, 3_000, 500, 9_000];
+    for round in 0..20 {
+        let value = |client: usize| {
+            let length = lengths[(client + round) % lengths.len()];
+            char::from(b'a' + (round % 26) as u8)
+                .to_string()
+                .repeat(length)
+        };
+        for (nth, client) in clients.iter_mut().enumerate() {
+            let key = format!("own:{nth}");
+            client.send_args(&["SET", &key, &value(nth)]);
+            client.send_args(&["INCR", "all"]);
+            client.send_args(&["PING"]);
+            client.send_args(&["STRLEN", &key]);
+        }
+        for (nth, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.reply(), "+OK");
+            assert!(client.reply().starts_with(':'), "a count");
+            assert_eq!(client.reply(), "+PONG");
+            assert_eq!(client.reply(), format!(":{}", value(nth).len()));
+        }
+    }
+    assert_eq!(clients[0].ask("GET all"), format!("\"{}\"", 20 * 40));
+}
+
+#[test]
+fn what_was_sent_before_the_client_went_is_executed() {
+    let served = serve(None, Limits::default());
+    let mut watcher = served.client();
+    for round in 1..=20 {
+        let mut client = served.client();
+        // The answers that it leaves unread make its system reset the connection.
+        client.send(b"PING\r\nPING\r\nINCR gone\r\n");
+        drop(client);
+        let begun = std::time::Instant::now();
+        while watcher.ask("GET gone") != format!("\"{round}\"") {
+            assert!(begun.elapsed().as_secs() < 10, "the last is not counted");
+        }
+    }
+}
