@@ -1,8 +1,14 @@
 //! Many seeds or one, on some threads: what the simulators' binaries take and do alike.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
 
 use clap::Args;
+
+/// How often a long run says on standard error how far it is, in seconds.
+const PROGRESS: u64 = 30;
 
 /// Which seeds to run, and on how many threads; `COUNT` of them unless it is said.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -54,9 +60,15 @@ impl<const COUNT: u64> Seeds<COUNT> {
             None => (self.from, self.seeds),
         };
         let (next, end) = (AtomicU64::new(first), first.saturating_add(seeds));
+        let progress = Progress::of(seeds);
         let work = || {
             let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-            taken.take_while(|seed| *seed < end).map(&one).collect()
+            let one = |seed| {
+                let verdict = one(seed);
+                progress.ended();
+                verdict
+            };
+            taken.take_while(|seed| *seed < end).map(one).collect()
         };
         let verdicts: Vec<T> = std::thread::scope(|scope| {
             let start = |_| scope.spawn(work);
@@ -69,6 +81,42 @@ impl<const COUNT: u64> Seeds<COUNT> {
         match seeds - verdicts.len() as u64 {
             0 => Ok(verdicts),
             missing => Err(Panicked { missing, seeds }),
+        }
+    }
+}
+
+/// How far a run is.
+struct Progress {
+    started: Instant,
+    seeds: u64,
+    ended: AtomicU64,
+    /// Seconds after the start of the next report.
+    next_report: AtomicU64,
+}
+
+impl Progress {
+    fn of(seeds: u64) -> Self {
+        Self {
+            started: Instant::now(),
+            seeds,
+            ended: AtomicU64::new(0),
+            next_report: AtomicU64::new(PROGRESS),
+        }
+    }
+
+    /// One more seed has its verdict.
+    fn ended(&self) {
+        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        let seconds = self.started.elapsed().as_secs();
+        let due = self.next_report.load(Ordering::Relaxed);
+        let later = seconds + PROGRESS;
+        // Of several threads one reports.
+        let mine = || {
+            self.next_report
+                .compare_exchange(due, later, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if seconds >= due && mine().is_ok() {
+            eprintln!("{ended} of {} seeds after {seconds} s", self.seeds);
         }
     }
 }

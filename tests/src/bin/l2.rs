@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use henge_tests::{
+    history::History,
     l2::{Plan, Verdict, run},
     seeds::Seeds,
 };
@@ -76,8 +77,8 @@ fn one(seed: u64, options: &Options) -> Verdict {
     if !verdict.is_clean() {
         report(&verdict);
     }
-    verdict.history.entries.clear();
-    verdict.text.clear();
+    verdict.history = History::default();
+    verdict.text = Vec::new();
     verdict
 }
 

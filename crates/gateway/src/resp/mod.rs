@@ -20,6 +20,7 @@ pub(crate) use commands::index as command_index;
 mod connection;
 mod deadline;
 mod glob;
+mod names;
 mod replies;
 mod shape;
 pub(crate) use shape::live;

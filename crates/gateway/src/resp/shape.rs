@@ -8,6 +8,7 @@ use henge_versioning::{Form, RecordRef};
 use super::{
     deadline::{Base, Unit, told},
     encode::Writer,
+    names::MEMBER,
     reply::Reply,
 };
 use crate::error::refusal;
@@ -15,10 +16,6 @@ use crate::error::refusal;
 /// The error of a command on a value of another kind.
 pub(crate) const WRONG_TYPE: &str =
     "WRONGTYPE Operation against a key holding the wrong kind of value";
-
-/// A field name's first byte that marks a member of a set: sets are kept as records whose field
-/// names are the members, so that members merge one by one as fields do.
-pub(crate) const MEMBER: u8 = 0;
 
 /// What a live record is to a Redis client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

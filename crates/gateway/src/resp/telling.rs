@@ -5,6 +5,7 @@ use henge_versioning::{Context, ContextKey, Form, RecordRef};
 
 use super::{
     deadline::{Base, Unit, told},
+    names,
     reply::Reply,
 };
 use crate::replica_state::ReplicaState;
@@ -29,7 +30,10 @@ pub(super) fn read(
     let fields = fields.map_or_else(Vec::new, |record| {
         record
             .fields()
-            .map(|(name, value)| (Reply::text(name), Reply::text(value)))
+            .map(|(name, value)| {
+                let name = names::field_of(name).unwrap_or(name);
+                (Reply::text(name), Reply::text(value))
+            })
             .collect()
     });
     let ttl = record.map_or(-2, |record| {

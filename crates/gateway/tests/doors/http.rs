@@ -147,6 +147,7 @@ fn conditions_and_fields() {
     assert_eq!(patch(r#"{"a":"MQ==","b":"Mg=="}"#).status, 200);
     assert_eq!(patch(r#"{"b":null}"#).status, 200);
     assert_eq!(patch("[]").status, 400);
+    assert_eq!(patch(r#"{"":"MQ=="}"#).status, 400);
     assert_eq!(
         http.get("/v1/buckets/sessions/keys/2").body,
         r#"{"fields":{"a":"MQ=="}}"#

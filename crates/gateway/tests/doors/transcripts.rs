@@ -525,3 +525,64 @@ fn a_name_that_looks_like_another_databases_key_is_a_name() {
     assert_eq!(client.ask("SELECT 3"), "+OK");
     assert_eq!(client.ask("GET k"), "nil");
 }
+
+#[test]
+fn names_of_fields_and_members_are_any_bytes() {
+    let served = serve(None, Limits::default());
+    let client = &mut served.client();
+    let names = [
+        "",
+        "\0",
+        "\0a",
+        "\0\0principal",
+        "\x01",
+        "\x01\0a",
+        "\x01\x01\0a",
+        "a",
+    ];
+    for (at, name) in names.iter().enumerate() {
+        for command in ["HSET h", "HSET sess:h"] {
+            assert_eq!(
+                client.ask(&format!("{command} {name} {at}")),
+                ":1",
+                "{name:?}"
+            );
+            assert_eq!(
+                client.ask(&format!("{command} {name} {at}")),
+                ":0",
+                "{name:?}"
+            );
+        }
+        assert_eq!(client.ask(&format!("SADD s {name}")), ":1", "{name:?}");
+        assert_eq!(client.ask(&format!("SADD s {name}")), ":0", "{name:?}");
+    }
+    assert_eq!(client.ask("TYPE h"), "+hash");
+    assert_eq!(client.ask("TYPE s"), "+set");
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(client.ask(&format!("HGET h {name}")), format!("\"{at}\""));
+        assert_eq!(client.ask(&format!("HSETNX h {name} x")), ":0");
+        assert_eq!(client.ask(&format!("SISMEMBER s {name}")), ":1");
+        let sum = client.ask(&format!("HINCRBY h {name} 10"));
+        assert_eq!(sum, format!(":{}", at + 10));
+    }
+    let keys = client.ask("HKEYS h");
+    let members = client.ask("SMEMBERS s");
+    for name in names {
+        let shown = format!("{name:?}");
+        assert!(keys.contains(&shown), "{shown} in {keys}");
+        assert!(members.contains(&shown), "{shown} in {members}");
+    }
+    assert_eq!(client.ask("HLEN h"), ":8");
+    assert_eq!(client.ask("SCARD s"), ":8");
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(client.ask(&format!("HDEL h {name}")), ":1", "{name:?}");
+        assert_eq!(client.ask(&format!("SREM s {name}")), ":1", "{name:?}");
+        let left = usize::from(at + 1 < names.len()).to_string();
+        assert_eq!(client.ask("EXISTS h"), format!(":{left}"));
+        assert_eq!(client.ask("EXISTS s"), format!(":{left}"));
+    }
+    for name in ["", "\0a"] {
+        let refused = client.ask(&format!("HENGE.FSET h FIELDS {name} v"));
+        assert!(refused.starts_with("-ERR HENGE.FSET"), "{refused}");
+    }
+}

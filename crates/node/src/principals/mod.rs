@@ -72,7 +72,8 @@ pub(crate) fn is_index(key: &[u8]) -> bool {
     key.first() == Some(&0) && key.starts_with(PRINCIPALS)
 }
 
-/// Refuses what only the node itself may ask: an index by its key, reserved fields, steps of a rotation.
+/// Refuses what only the node itself may ask: an index by its key, reserved fields, steps of a rotation;
+/// and a field without a name, which would be a plain value beside the others.
 #[inline]
 pub(crate) fn refuse_reserved(request: &Request<'_>) -> Result<(), Failure> {
     if is_index(request.key) {
@@ -80,7 +81,10 @@ pub(crate) fn refuse_reserved(request: &Request<'_>) -> Result<(), Failure> {
     }
     let reserved = |name: &[u8]| name.starts_with(RESERVED);
     let names_one = match &request.operation {
-        Operation::PutFields { fields, .. } => fields.iter().any(|(name, _)| reserved(name)),
+        Operation::PutFields { fields, .. } => {
+            let mut names = fields.iter().map(|(name, _)| name);
+            names.any(|name| name.is_empty() || reserved(name))
+        }
         Operation::ReplaceField { name, .. }
         | Operation::Modify {
             field: Some(name), ..
@@ -90,7 +94,8 @@ pub(crate) fn refuse_reserved(request: &Request<'_>) -> Result<(), Failure> {
     };
     match names_one {
         true => Err(Failure::Invalid(
-            "names that begin with two zero bytes are the cluster's own".to_owned(),
+            "a field has a name, and those that begin with two zero bytes are the cluster's own"
+                .to_owned(),
         )),
         false => Ok(()),
     }

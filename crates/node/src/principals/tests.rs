@@ -237,7 +237,7 @@ fn only_the_node_itself_may_name_what_is_reserved() {
     };
     for allowed in [
         request(b"sess:1", b"\0x"),
-        request(b"\0", b""),
+        request(b"\0", b"a"),
         request(b"", b"a"),
     ] {
         assert_eq!(refuse_reserved(&allowed), Ok(()));
@@ -245,6 +245,7 @@ fn only_the_node_itself_may_name_what_is_reserved() {
     for refused in [
         request(b"\0principal:a", b"x"),
         request(b"sess:1", b"\0\0principal"),
+        request(b"sess:1", b""),
     ] {
         assert!(matches!(
             refuse_reserved(&refused),

@@ -3,7 +3,10 @@
 //! Two clients that set different fields at the same time both succeed. Replies that tell what was
 //! there before (how many fields are new) are those of a read just before the write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use henge_node::{Expiry, FieldWrites, Modification, Operation};
 use henge_versioning::RecordRef;
@@ -18,8 +21,9 @@ use super::{
 };
 use crate::resp::{
     decode::{Args, OwnedArgs},
+    names,
     reply::Reply,
-    shape::{Kind, MEMBER, WRONG_TYPE, kind, live},
+    shape::{Kind, WRONG_TYPE, kind, live},
 };
 
 /// A record that is of one kind, or absent.
@@ -63,18 +67,22 @@ fn look<'a>(
 }
 
 fn fields(record: Option<RecordRef<'_>>) -> Vec<(&[u8], &[u8])> {
-    record.map_or_else(Vec::new, |record| record.fields().collect())
+    record.map_or_else(Vec::new, |record| {
+        let named = |(kept, value)| Some((names::field_of(kept)?, value));
+        record.fields().filter_map(named).collect()
+    })
 }
 
-/// The names of all fields, to look many up.
-pub(super) fn names(record: Option<RecordRef<'_>>) -> BTreeSet<&[u8]> {
+/// The names under which fields and members are kept, to look many up.
+pub(super) fn kept_names(record: Option<RecordRef<'_>>) -> BTreeSet<&[u8]> {
     record.map_or_else(BTreeSet::new, |record| {
-        record.fields().map(|(name, _)| name).collect()
+        let kept = record.fields().map(|(name, _)| name);
+        kept.filter(|name| !name.is_empty()).collect()
     })
 }
 
 fn field<'a>(record: &Option<RecordRef<'a>>, name: &[u8]) -> Option<&'a [u8]> {
-    record.as_ref()?.field(name)
+    record.as_ref()?.field(&names::field(name))
 }
 
 pub(super) fn hget<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
@@ -161,23 +169,23 @@ pub(super) fn hmset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
 
 fn set_fields<'a>(call: &mut Call<'_>, args: Args<'a>, told: Told) -> Planned<'a> {
     pairs(call, args, 2)?;
-    args.from(2).step_by(2).try_for_each(field_name_fits)?;
     value_fits(call, args.from(2).map(<[u8]>::len).sum())?;
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
         let set = async {
             let present = read(&steps, args.at(1), Kind::Hash).await?;
-            let there = names(record(&present));
+            let there = kept_names(record(&present));
             // Of a field that is named twice the last value counts.
-            let fields: BTreeMap<&[u8], &[u8]> = (2..args.len())
+            let fields: BTreeMap<Cow<'_, [u8]>, &[u8]> = (2..args.len())
                 .step_by(2)
-                .map(|at| (args.at(at), args.at(at + 1)))
+                .map(|at| (names::field(args.at(at)), args.at(at + 1)))
                 .collect();
-            let new = fields.keys().filter(|name| !there.contains(*name)).count();
+            let new = fields.keys().filter(|name| !there.contains(&***name));
+            let new = new.count();
             let writes: FieldWrites<'_> = fields
-                .into_iter()
-                .map(|(name, value)| (name, Some(value)))
+                .iter()
+                .map(|(name, value)| (&**name, Some(*value)))
                 .collect();
             write(&steps, args.at(1), writes).await?;
             Ok(if told == Told::Ok {
@@ -208,18 +216,7 @@ pub(super) async fn write<'r>(
         .map(drop)
 }
 
-/// Refuses names that would be taken for members of a set.
-pub(super) fn field_name_fits(name: &[u8]) -> Result<(), Reply> {
-    if name.first() == Some(&MEMBER) {
-        return Err(Reply::error(
-            "ERR a field's name may not begin with a zero byte",
-        ));
-    }
-    Ok(())
-}
-
 pub(super) fn hsetnx<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
-    field_name_fits(args.at(2))?;
     value_fits(call, args.at(3).len())?;
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
@@ -240,8 +237,9 @@ async fn set_new_field(
     if field(&record(&present), name).is_some() {
         return Ok(false);
     }
+    let kept = names::field(name);
     let replace = Operation::ReplaceField {
-        name,
+        name: &kept,
         before: None,
         after,
     };
@@ -273,11 +271,11 @@ fn modify_field<'a>(
     by: Modification<'static>,
     told: impl Fn(Option<Vec<u8>>) -> Reply + 'static,
 ) -> Planned<'a> {
-    field_name_fits(args.at(2))?;
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
-        let modify = Modify::field(args.at(2), by);
+        let name = names::field(args.at(2));
+        let modify = Modify::field(&name, by);
         let sum = steps.modify(args.at(1), modify).await;
         sum.map_or_else(|error| error, told)
     })))
@@ -287,8 +285,8 @@ pub(super) fn hdel<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
-        let names: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_vec).collect();
-        remove(&steps, args.at(1), Kind::Hash, names)
+        let kept = args.from(2).map(|name| names::field(name).into_owned());
+        remove(&steps, args.at(1), Kind::Hash, kept.collect())
             .await
             .unwrap_or_else(|error| error)
     })))
@@ -300,21 +298,21 @@ pub(super) async fn remove(
     steps: &Stepper,
     key: &[u8],
     wanted: Kind,
-    mut names: Vec<Vec<u8>>,
+    mut kept: Vec<Vec<u8>>,
 ) -> Result<Reply, Reply> {
     let present = read(steps, key, wanted).await?;
     let Some(before) = record(&present) else {
         return Ok(Reply::Integer(0));
     };
-    names.sort_unstable();
-    names.dedup();
-    let there = self::names(Some(before));
-    names.retain(|name| there.contains(name.as_slice()));
-    let removed = Reply::Integer(names.len() as i64);
-    if names.is_empty() {
+    kept.sort_unstable();
+    kept.dedup();
+    let there = kept_names(Some(before));
+    kept.retain(|name| there.contains(name.as_slice()));
+    let removed = Reply::Integer(kept.len() as i64);
+    if kept.is_empty() {
         return Ok(removed);
     }
-    if names.len() == there.len() {
+    if kept.len() == there.len() {
         let condition = unchanged(Some(&before));
         if steps
             .call(key, Operation::Delete { condition })
@@ -327,7 +325,7 @@ pub(super) async fn remove(
     write(
         steps,
         key,
-        names.iter().map(|name| (name.as_slice(), None)).collect(),
+        kept.iter().map(|name| (name.as_slice(), None)).collect(),
     )
     .await?;
     Ok(removed)

@@ -8,7 +8,6 @@ use henge_versioning::{Context, VersionVector};
 
 use super::{
     Call, Plan, Planned, failed,
-    hashes::field_name_fits,
     parse::{is, shown, syntax, unsigned},
     principals,
     quorum::read_option,
@@ -18,6 +17,7 @@ use super::{
 use crate::{
     resp::{
         decode::{Args, OwnedArgs},
+        names::is_marked,
         reply::Reply,
         shape::{Shape, live},
         telling,
@@ -295,7 +295,11 @@ pub(super) fn fset<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     }
     let mut fields = BTreeMap::new();
     for at in (begin + 1..args.len()).step_by(2) {
-        field_name_fits(args.at(at))?;
+        if is_marked(args.at(at)) {
+            return Err(Reply::error(
+                "ERR HENGE.FSET takes no name that is empty or begins with a zero byte; HSET does",
+            ));
+        }
         fields.insert(args.at(at), args.at(at + 1));
     }
     value_fits(

@@ -87,6 +87,7 @@ async fn moved(
         }
         let fields: FieldWrites<'_> = record
             .fields()
+            .filter(|(name, _)| !name.is_empty())
             .map(|(name, value)| (name, Some(value)))
             .collect();
         steps

@@ -7,32 +7,28 @@ use henge_versioning::RecordRef;
 
 use super::{
     Call, Plan, Planned,
-    hashes::{names, read, record, remove, write},
+    hashes::{kept_names, read, record, remove, write},
     scan::{ScanOptions, cursor},
     strings::value_fits,
 };
 use crate::resp::{
     decode::{Args, OwnedArgs},
+    names,
     reply::Reply,
-    shape::{Kind, MEMBER},
+    shape::Kind,
 };
 
-/// The field that stands for a member.
-fn marked(member: &[u8]) -> Vec<u8> {
-    [&[MEMBER], member].concat()
-}
-
 fn members(record: Option<RecordRef<'_>>) -> Vec<&[u8]> {
-    let unmarked = |(name, _): (_, &[u8])| <[u8]>::split_first(name).map(|(_, member)| member);
     record.map_or_else(Vec::new, |record| {
-        record.fields().filter_map(unmarked).collect()
+        let kept = record.fields().map(|(name, _)| name);
+        kept.filter_map(names::member_of).collect()
     })
 }
 
 fn has(record: &Option<RecordRef<'_>>, member: &[u8]) -> bool {
     record
         .as_ref()
-        .is_some_and(|record| record.field(&marked(member)).is_some())
+        .is_some_and(|record| record.field(&names::member(member)).is_some())
 }
 
 /// Answers from the set as it is.
@@ -71,8 +67,8 @@ pub(super) fn sismember<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> 
 
 pub(super) fn smismember<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     look(call, args, |record, args| {
-        let there = names(record);
-        let is_member = |member| Reply::from(there.contains(marked(member).as_slice()));
+        let there = kept_names(record);
+        let is_member = |member| Reply::from(there.contains(names::member(member).as_slice()));
         Reply::Array(args.from(2).map(is_member).collect())
     })
 }
@@ -96,8 +92,8 @@ pub(super) fn sadd<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
         let args = args.borrow();
         let added = async {
             let present = read(&steps, args.at(1), Kind::Set).await?;
-            let there = names(record(&present));
-            let mut new: Vec<Vec<u8>> = args.from(2).map(marked).collect();
+            let there = kept_names(record(&present));
+            let mut new: Vec<Vec<u8>> = args.from(2).map(names::member).collect();
             new.retain(|field| !there.contains(field.as_slice()));
             new.sort_unstable();
             new.dedup();
@@ -118,7 +114,7 @@ pub(super) fn srem<'a>(call: &mut Call<'_>, args: Args<'a>) -> Planned<'a> {
     let (steps, args) = (call.stepper(), OwnedArgs::from(args));
     Ok(Plan::Steps(Box::pin(async move {
         let args = args.borrow();
-        let names = args.from(2).map(marked).collect();
+        let names = args.from(2).map(names::member).collect();
         remove(&steps, args.at(1), Kind::Set, names)
             .await
             .unwrap_or_else(|error| error)
