@@ -239,6 +239,7 @@ fn limit(limits: &mut Limits, words: &[&str]) -> Parsed<()> {
         ["clock_bound", value] => limits.clock_bound = millis(value)?,
         ["min_acks", value] => limits.min_acks = number(value)?,
         ["seen_stays", value] => limits.seen_stays = number(value)?,
+        ["disk_lost", value] => limits.disk_lost = number(value)?,
         ["owners_only", value] => limits.owners_only = number(value)?,
         ["min_ok_share", value] => limits.min_ok_share = number(value)?,
         ["longest_gap", value] => limits.longest_gap = millis(value)?,

@@ -26,7 +26,7 @@ pub(super) fn check(log: &KeyLog<'_>, standings: &Standings, limits: &Limits, re
             sees_what_its_token_names(log, standings, &ends, read, report);
         }
     }
-    sessions_never_go_back(log, standings, &ends, report);
+    sessions_never_go_back(log, standings, &ends, limits, report);
     if let Some(last) = last_read(log, report) {
         ends_as_it_should(log, standings, &ends, limits, last, report);
     }
@@ -124,6 +124,12 @@ fn may_miss_prolonging(log: &KeyLog<'_>, read: &Read<'_>, limits: &Limits) -> bo
     read.view.is_empty() && known.filter_map(|op| expires(op)).any(|at| at <= over)
 }
 
+/// Whether a read meets a replica of every write that set a deadline.
+fn meets_prolonging(log: &KeyLog<'_>, read: &Read<'_>) -> bool {
+    let mut setting = log.ops.iter().filter(|op| expires(op).is_some());
+    setting.all(|op| op.quorum.strict && op.quorum.w + read.op.quorum.r > op.quorum.n)
+}
+
 /// C6 at any R: a read that carries the token of a write shows it, and after a logout nothing.
 fn sees_what_its_token_names(
     log: &KeyLog<'_>,
@@ -159,6 +165,7 @@ fn sessions_never_go_back(
     log: &KeyLog<'_>,
     standings: &Standings,
     ends: &Ends,
+    limits: &Limits,
     report: &mut Report,
 ) {
     let first_seen = log.reads.iter().filter(|read| !read.view.is_empty());
@@ -182,6 +189,10 @@ fn sessions_never_go_back(
             continue;
         }
         if may_miss(standings, ends, read) || ends.binds(read) {
+            continue;
+        }
+        // What it has seen is there still; that it was prolonged may be known elsewhere.
+        if !meets_prolonging(log, read) && may_miss_prolonging(log, read, limits) {
             continue;
         }
         let was_there = first_seen < earlier.op.invoked;
@@ -224,7 +235,7 @@ fn ends_as_it_should(
         }
         match write.op.outcome {
             Outcome::Ok { .. } => missed(log, standings, last, id, Rule::NoLoss, report),
-            _ if write.seen && limits.seen_stays => {
+            _ if write.must_stay(limits) => {
                 missed(log, standings, last, id, Rule::ExactSiblings, report);
             }
             _ => {}

@@ -29,7 +29,7 @@ pub(super) fn siblings(
                 log.name(write)
             );
             report.broken(Rule::NoLoss, log.key, Some(last.op.id), text);
-        } else if node.seen && limits.seen_stays {
+        } else if node.must_stay(limits) {
             let text = format!(
                 "{} was seen and is gone, and nothing replaced it",
                 log.name(write)
@@ -100,11 +100,8 @@ fn nothing_replaced_is_left(
         );
         report.broken(Rule::NoResurrection, log.key, Some(last.op.id), text);
     }
-    if !limits.seen_stays {
-        return;
-    }
-    let seen = |id: &WriteId| log.writes[*id as usize].seen;
-    below.mark_under(log, ids().filter(seen), 0);
+    let stays = |id: &WriteId| log.writes[*id as usize].must_stay(limits);
+    below.mark_under(log, ids().filter(stays), 0);
     for write in rest.into_iter().filter(|id: &WriteId| below.reached(*id)) {
         let text = format!(
             "{} is there although a write that was seen replaced it",

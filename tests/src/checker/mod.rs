@@ -56,6 +56,9 @@ pub struct Limits {
     /// Whether a write of unknown outcome that some read has shown must stay: true as long as no
     /// disk is lost.
     pub seen_stays: bool,
+    /// Whether a replica lost what it held: then only what a strict read of most replicas has shown must
+    /// stay, for that reaches most of them before it is shown.
+    pub disk_lost: bool,
     /// Whether nodes that do not own a key must hold nothing of it in the end.
     pub owners_only: bool,
     /// Least share of operations that must succeed, 0 to 1.
@@ -71,6 +74,7 @@ impl Default for Limits {
             clock_bound: 500_000,
             min_acks: 1,
             seen_stays: true,
+            disk_lost: false,
             owners_only: false,
             min_ok_share: 0.0,
             longest_gap: Micros::MAX,

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, hash_map};
 
-use super::{Report, Rule};
+use super::{Limits, Report, Rule};
 use crate::history::{Action, Element, Micros, Op, OpId, Outcome};
 
 /// A write: its position in [`KeyLog::writes`].
@@ -31,6 +31,8 @@ pub(super) struct WriteNode<'h> {
     pub(super) parents: Vec<WriteId>,
     /// Whether some read has shown it.
     pub(super) seen: bool,
+    /// Whether a strict read of most replicas has.
+    pub(super) seen_by_most: bool,
 }
 
 /// A read with the writes it showed.
@@ -43,6 +45,16 @@ pub(super) struct Read<'h> {
 impl WriteNode<'_> {
     pub(super) fn is_delete(&self) -> bool {
         matches!(self.op.action, Action::Delete { .. })
+    }
+
+    /// Whether it must stay although nobody knows its outcome: it was seen.
+    pub(super) fn must_stay(&self, limits: &Limits) -> bool {
+        let seen = if limits.disk_lost {
+            self.seen_by_most
+        } else {
+            self.seen
+        };
+        seen && limits.seen_stays
     }
 
     /// The element written; 0 for a deletion.
@@ -117,6 +129,7 @@ impl<'h> KeyLog<'h> {
                     op,
                     parents: Vec::new(),
                     seen: false,
+                    seen_by_most: false,
                 });
             }
         }
@@ -127,6 +140,7 @@ impl<'h> KeyLog<'h> {
         for op in &self.ops {
             let Some(shown) = op.shown() else { continue };
             let mut view = Vec::with_capacity(shown.len());
+            let by_most = op.quorum.strict && 2 * op.quorum.r > op.quorum.n;
             for element in shown {
                 let problem = match written.get(element) {
                     None => "was never written to this key",
@@ -134,6 +148,7 @@ impl<'h> KeyLog<'h> {
                     Some(Some(id)) => {
                         let write = &mut self.writes[*id as usize];
                         write.seen = true;
+                        write.seen_by_most |= by_most;
                         if write.op.invoked <= op.returned {
                             view.push(*id);
                             continue;

@@ -365,6 +365,12 @@ impl Plan {
         self
     }
 
+    /// Whether a machine is lost with what it held.
+    pub fn loses_a_machine(&self) -> bool {
+        let lost = |fault: &Fault| matches!(fault.kind, FaultKind::Change(Change::Replace(..)));
+        self.faults.iter().any(lost)
+    }
+
     /// The same run with no hints and no read repair.
     #[must_use]
     pub fn with_anti_entropy_alone(mut self) -> Self {

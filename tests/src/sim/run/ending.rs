@@ -81,6 +81,7 @@ impl Run<'_> {
         let limits = Limits {
             // With W = N, and machines that leave, a run of a minute may acknowledge no more.
             min_acks: if is_of_users { 0 } else { 30 },
+            disk_lost: self.plan.loses_a_machine(),
             ..Limits::default()
         };
         let mut observed = self
