@@ -1,7 +1,7 @@
 //! A cluster of real processes, each on a machine of the lab.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -40,6 +40,8 @@ pub struct Cluster<'lab> {
     setup: Setup,
     servers: BTreeMap<u8, Server>,
     filters: BTreeMap<u8, Filter>,
+    /// Machines that were lost, with whatever ran on them.
+    destroyed: BTreeSet<u8>,
     /// Packets that rules dropped or doubled which are in force no more.
     struck: u64,
     /// Variables that single machines are started with.
@@ -71,6 +73,7 @@ impl<'lab> Cluster<'lab> {
             setup,
             servers: BTreeMap::new(),
             filters: BTreeMap::new(),
+            destroyed: BTreeSet::new(),
             struck: 0,
             variables,
         };
@@ -150,7 +153,13 @@ impl<'lab> Cluster<'lab> {
     pub fn destroy(&mut self, machine: u8) -> anyhow::Result<()> {
         self.kill(machine)?;
         self.filters.remove(&machine);
+        self.destroyed.insert(machine);
         self.lab.destroy(machine)
+    }
+
+    /// Whether a machine was lost, be there another in its place or not.
+    pub fn was_destroyed(&self, machine: u8) -> bool {
+        self.destroyed.contains(&machine)
     }
 
     /// Stops the time of a process, or lets it go on.

@@ -70,6 +70,7 @@ const NO_BUFFERS: i32 = 105;
 /// A process that holds up one machine's packets. Dropped, it ends, and they pass.
 #[derive(Debug)]
 pub(super) struct Holding {
+    machine: u8,
     child: Child,
     rules: Vec<String>,
     inside: String,
@@ -117,6 +118,7 @@ impl Holding {
             .stdout(Stdio::null())
             .spawn()?;
         let holding = Self {
+            machine,
             child,
             rules,
             inside,
@@ -139,6 +141,11 @@ fn rule(lab: &Lab, chain: &str, end: &str) -> String {
 }
 
 impl Holding {
+    /// Whose packets are held up.
+    pub(super) fn machine(&self) -> u8 {
+        self.machine
+    }
+
     /// Whether packets are still held up.
     pub(super) fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
