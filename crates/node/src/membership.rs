@@ -172,6 +172,7 @@ impl Membership {
             let _ = tokio::time::timeout(LOOK_AGAIN, changed).await;
         }
         self.found();
+        self.wait_for_engines().await;
         self.wait_for_links(&shard).await;
         if self.is_newcomer() {
             self.shared.set_phase(Phase::Filling);
@@ -180,6 +181,17 @@ impl Membership {
         self.handle.filled();
         self.shared.set_phase(Phase::Serving);
         tracing::info!("serving");
+    }
+
+    /// Waits until every engine works with the cluster that was [founded](Self::found). One that has not
+    /// looked yet may still have a ring that others were about to enter: it would count fewer replicas
+    /// than a key has, and place keys elsewhere.
+    async fn wait_for_engines(&self) {
+        let transition = &self.shared.transition;
+        let founded = transition.version();
+        while !transition.all_heed(founded) {
+            tokio::time::sleep(LINK_LOOK).await;
+        }
     }
 
     /// Waits until every other member is linked, so that the first requests find all replicas; not

@@ -99,6 +99,31 @@ fn three_nodes_found_a_cluster_and_survive_the_loss_of_one() {
     nodes.into_iter().for_each(Node::stop);
 }
 
+/// A ready node knows its whole cluster, on every thread: one that still worked with the ring of a moment
+/// before, when two of three founders were in it, said that a key has 2 replicas, and found no third.
+#[test]
+fn who_is_ready_asks_every_replica_from_its_first_request() {
+    for round in 0..8 {
+        let all = free_addresses(3);
+        let nodes: Vec<_> = all.iter().map(|at| start(*at, &all, 4)).collect();
+        std::thread::scope(|scope| {
+            for (number, node) in nodes.iter().enumerate() {
+                scope.spawn(move || {
+                    let handle = node.handle();
+                    wait_until("ready", || handle.is_ready());
+                    for thread in 0..4 {
+                        let key = format!("sess:{number}:{thread}");
+                        let written = put(handle, &key, "v", w(3));
+                        let refused = matches!(written, Err(Failure::Invalid(_)));
+                        assert!(!refused, "round {round}: {written:?}");
+                    }
+                });
+            }
+        });
+        nodes.into_iter().for_each(Node::stop);
+    }
+}
+
 /// A scan asks R replicas of every partition. One that vanished meanwhile failed the whole scan, although
 /// others had the same keys.
 #[test]
