@@ -303,13 +303,27 @@ impl Handle {
         }
     }
 
-    /// Tells every data thread that the store is filled.
-    pub(crate) fn filled(&self) {
-        for number in 0..self.threads.len() {
+    /// Runs `work` on every data thread and waits until all have done it, or have ended.
+    pub(crate) async fn on_every_thread<F>(
+        &self,
+        work: impl Fn(Rc<Shard>) -> F + Clone + Send + 'static,
+    ) where
+        F: Future<Output = ()> + 'static,
+    {
+        let begin = |number| {
+            let (tell, told) = oneshot::channel();
+            let work = work.clone();
             self.run_on(number, move |shard| {
-                shard.set_filled(true);
-                Box::pin(async {})
+                Box::pin(async move {
+                    work(shard).await;
+                    let _ = tell.send(());
+                })
             });
+            told
+        };
+        let begun: Vec<_> = (0..self.threads.len()).map(begin).collect();
+        for done in begun {
+            let _ = done.await;
         }
     }
 

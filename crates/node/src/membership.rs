@@ -24,7 +24,6 @@ use tokio::sync::Notify;
 
 use crate::{
     Handle,
-    shard::Shard,
     shared::{Phase, Shared},
 };
 
@@ -149,7 +148,7 @@ impl Membership {
 
     /// Takes this node into the ring: founds the cluster with the others, or comes back in the
     /// place of the id that listened here before. Returns when the node serves.
-    pub(crate) async fn enter(self, shard: Rc<Shard>) {
+    pub(crate) async fn enter(self) {
         let mut said = String::new();
         loop {
             let changed = self.changed.notified();
@@ -162,7 +161,7 @@ impl Membership {
                     break;
                 }
             } else {
-                self.propose(&ring, wanted);
+                self.propose(&ring, wanted).await;
             }
             let text = self.waiting_for(&ring, wanted);
             if text != said {
@@ -173,12 +172,12 @@ impl Membership {
         }
         self.found();
         self.wait_for_engines().await;
-        self.wait_for_links(&shard).await;
+        self.wait_for_links().await;
         if self.is_newcomer() {
             self.shared.set_phase(Phase::Filling);
             self.hear_somebody().await;
         }
-        self.handle.filled();
+        self.answer_reads().await;
         self.shared.set_phase(Phase::Serving);
         tracing::info!("serving");
     }
@@ -194,18 +193,29 @@ impl Membership {
         }
     }
 
-    /// Waits until every other member is linked, so that the first requests find all replicas; not
-    /// for long, since a member may be down.
-    async fn wait_for_links(&self, shard: &Shard) {
-        let linked = async {
-            let me = self.shared.info.id;
-            let ring = self.shared.ring();
-            let others = || ring.members().iter().filter(|member| member.id != me);
-            while !others().all(|member| shard.link(&member.id).is_some()) {
-                tokio::time::sleep(LINK_LOOK).await;
-            }
-        };
-        let _ = tokio::time::timeout(LINK_PATIENCE, linked).await;
+    /// Waits until every other member is linked to every data thread, so that the first requests find
+    /// all replicas; not for long, since a member may be down.
+    async fn wait_for_links(&self) {
+        let linked = self.handle.on_every_thread(|shard| async move {
+            let linked = async {
+                let me = shard.shared().info.id;
+                let ring = shard.shared().ring();
+                let others = || ring.members().iter().filter(|member| member.id != me);
+                while !others().all(|member| shard.link(&member.id).is_some()) {
+                    tokio::time::sleep(LINK_LOOK).await;
+                }
+            };
+            let _ = tokio::time::timeout(LINK_PATIENCE, linked).await;
+        });
+        linked.await;
+    }
+
+    /// From here on this node answers reads as a replica, in every engine.
+    async fn answer_reads(&self) {
+        let told = self.handle.on_every_thread(|shard| async move {
+            shard.set_filled(true);
+        });
+        told.await;
     }
 
     fn waiting_for(&self, ring: &Ring, wanted: usize) -> String {
@@ -216,7 +226,7 @@ impl Membership {
         )
     }
 
-    fn propose(&self, ring: &Ring, wanted: usize) {
+    async fn propose(&self, ring: &Ring, wanted: usize) {
         let me = &self.shared.info;
         let here = |member: &&henge_ring::Member| member.endpoints.peer == me.endpoints.peer;
         if let Some(old) = ring.members().iter().find(here) {
@@ -240,6 +250,9 @@ impl Membership {
                 });
             }
         } else if self.exchanged.borrow().len() + 1 >= wanted {
+            // A founder lacks nothing: no write can come before it is in the ring. Peers may be ready, and
+            // ask it, before it knows of all of them.
+            self.answer_reads().await;
             self.join_founding();
         }
     }

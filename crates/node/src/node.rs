@@ -421,7 +421,7 @@ impl Assembled {
         // Where it has no thread of its own.
         let repair = self.repair(stopped.clone());
         let repair = repair.map(|start| tokio::task::spawn_local(start()));
-        let enter = thread.membership.clone().enter(Rc::clone(&thread.shard));
+        let enter = thread.membership.clone().enter();
         let background = [
             tokio::task::spawn_local(enter),
             tokio::task::spawn_local(accept_peers(
