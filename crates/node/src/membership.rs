@@ -8,6 +8,9 @@
 //! and lost its memory: it replaces that id. Both serve as soon as they have heard what the others
 //! know of the ring's changes; the data follows (see `transition`). Nothing here decides that a
 //! silent node is gone; see `evict` for the policy that does where it is wanted.
+//!
+//! A node says that it serves when all its data threads work with the cluster's ring and have their
+//! links (or have waited for them for 3 s): clients that waited for it find every replica at once.
 
 use std::{
     cell::{Cell, RefCell},
